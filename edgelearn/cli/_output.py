@@ -1,0 +1,67 @@
+"""What the commands share: options, results on stdout, notes on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print exactly one JSON document on stdout."
+)
+model_option = click.option(
+    "--model",
+    type=click.Path(path_type=Path),
+    default="model.safetensors",
+    show_default=True,
+    help="The model file that 'edgelearn train' wrote.",
+)
+
+
+def emit(result: object, as_json: bool, show: Callable[[], None]) -> None:
+    """Print `result` as JSON, or let `show` print it for a person."""
+    if as_json:
+        click.echo(json.dumps(result, indent=2, allow_nan=False))
+    else:
+        show()
+
+
+def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print `rows` as a table on stdout; the keys of the first row are the headings."""
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(title=title, title_justify="left")
+    for position, heading in enumerate(rows[0] if rows else ()):
+        grid.add_column(heading, justify="left" if position == 0 else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*(str(value) for value in row.values()))
+    Console(soft_wrap=False).print(grid)
+
+
+def human_bytes(size_bytes: float) -> str:
+    """Bytes in the unit a person would choose.
+
+    >>> human_bytes(1536)
+    '1.5 KiB'
+    """
+    for unit in ("B", "KiB", "MiB"):
+        if abs(size_bytes) < 1024:
+            return f"{size_bytes:.4g} {unit}"
+        size_bytes /= 1024
+    return f"{size_bytes:.4g} GiB"
+
+
+def human_seconds(seconds: float) -> str:
+    """Seconds in the unit a person would choose.
+
+    >>> human_seconds(0.00025)
+    '250 us'
+    """
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
+        if seconds * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"

@@ -1,0 +1,9 @@
+"""The Graph: the narrow waist between training and everything that reads a model."""
+
+from edgelearn.ir.arena import ArenaPlan, plan_arena
+from edgelearn.ir.builder import Builder
+from edgelearn.ir.graph import Graph, Node, State
+from edgelearn.ir.interp import run
+from edgelearn.ir.tensor import BATCH, TensorSpec
+
+__all__ = ["BATCH", "ArenaPlan", "Builder", "Graph", "Node", "State", "TensorSpec", "plan_arena", "run"]

@@ -1,0 +1,163 @@
+"""Lifetimes and offsets: where each value of a bound Graph lies in one static block.
+
+The planner is greedy by size: the largest buffer is placed first, at the lowest offset that
+no buffer alive at the same time occupies (Pisarchyk & Lee 2020, arXiv:2001.03288, "greedy by
+size for offset calculation"). A node may write onto an input (`Op.overwrites`) that nobody
+reads afterwards. States keep storage of their own, outside the arena; the new value of a
+state is written straight onto the old one where the op allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgelearn.errors import GraphError
+from edgelearn.ir.graph import Graph, Node
+
+ALIGNMENT_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaPlan:
+    """Where every value lies.
+
+    Attributes
+    ----------
+    offsets : mapping of str to int
+        Byte offset of each value that lies in the arena.
+    lifetimes : mapping of str to (int, int)
+        First and last step at which a value of `offsets` must keep its bytes: step 0 is the
+        call, step i + 1 is node i, the last step is the return.
+    on_state : mapping of str to str
+        Values written straight onto the storage of a state.
+    copies : tuple of str
+        States whose new value lies in the arena and is copied to them at the return.
+    size_bytes : int
+        Length of the arena.
+    """
+
+    offsets: Mapping[str, int]
+    lifetimes: Mapping[str, tuple[int, int]]
+    on_state: Mapping[str, str]
+    copies: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class _Buffer:
+    size_bytes: int
+    first: int
+    last: int
+    values: list[str]
+    offset: int = -1
+
+
+class _Planner:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.end = len(graph.nodes) + 1
+        self.makers = {node.output: (step, node) for step, node in enumerate(graph.nodes, 1)}
+        self.last_use = self._last_uses()
+        self.home: dict[str, _Buffer] = {}
+        self.on_state: dict[str, str] = {}
+
+    def _last_uses(self) -> dict[str, int]:
+        uses = dict.fromkeys(self.graph.specs, 0)
+        for step, node in enumerate(self.graph.nodes, start=1):
+            for name in node.inputs:
+                uses[name] = step
+        for name in (*self.graph.outputs, *(s.output for s in self.graph.states)):
+            uses[name] = self.end
+        return uses
+
+    def _state_chains(self) -> dict[str, str]:
+        """Values that may be written onto a state: those that lead to its new value in place."""
+        chains: dict[str, str] = {}
+        for state in self.graph.states:
+            path: list[str] = []
+            name: str | None = state.output
+            while name in self.makers:
+                path.append(name)
+                name = self._overwritten(*self.makers[name])
+            if name == state.input:
+                chains.update(dict.fromkeys(path, state.input))
+        return chains
+
+    def _overwritten(self, step: int, node: Node) -> str | None:
+        """The input onto which `node` can write: of the same size, and read here last."""
+        fixed = {*self.graph.inputs, *self.graph.constants}
+        out = self.graph.specs[node.output]
+        for position in node.op.overwrites:
+            name = node.inputs[position]
+            fits = self.graph.specs[name].nbytes == out.nbytes
+            if fits and name not in fixed and self.last_use[name] == step:
+                return name
+        return None
+
+    def _place(self, name: str, step: int, onto: _Buffer | None) -> None:
+        size = self.graph.specs[name].nbytes
+        buffer = onto or _Buffer(size, step, step, [])
+        buffer.values.append(name)
+        buffer.last = max(self.last_use[name], step)
+        self.home[name] = buffer
+
+    def plan(self) -> ArenaPlan:
+        chains = self._state_chains()
+        for name in self.graph.inputs:
+            self._place(name, 0, None)
+        for step, node in self.makers.values():
+            if node.output in chains:
+                self.on_state[node.output] = chains[node.output]
+                continue
+            source = self._overwritten(step, node)
+            self._place(node.output, step, self.home.get(source) if source else None)
+        buffers = list({id(b): b for b in self.home.values()}.values())
+        size_bytes = _assign_offsets(buffers)
+        home_of = {s.input: s.input for s in self.graph.states} | self.on_state
+        return ArenaPlan(
+            offsets={name: buffer.offset for name, buffer in self.home.items()},
+            lifetimes={name: (b.first, b.last) for name, b in self.home.items()},
+            on_state=self.on_state,
+            copies=tuple(s.input for s in self.graph.states if home_of.get(s.output) != s.input),
+            size_bytes=size_bytes,
+        )
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def _assign_offsets(buffers: list[_Buffer]) -> int:
+    placed: list[_Buffer] = []
+    for buffer in sorted(buffers, key=lambda b: -b.size_bytes):
+        alive = [p for p in placed if p.first <= buffer.last and buffer.first <= p.last]
+        offset = 0
+        for other in sorted(alive, key=lambda b: b.offset):
+            if offset + buffer.size_bytes <= other.offset:
+                break
+            offset = max(offset, _aligned(other.offset + other.size_bytes))
+        buffer.offset = offset
+        placed.append(buffer)
+    return max((_aligned(b.offset + b.size_bytes) for b in buffers), default=0)
+
+
+def plan_arena(graph: Graph) -> ArenaPlan:
+    """Plan one static block for all values of a bound `graph`.
+
+    Raises
+    ------
+    GraphError
+        If the batch is still open.
+
+    >>> from edgelearn.ir import Builder
+    >>> b = Builder("tanh")
+    >>> graph = b.graph([b.unary("tanh", b.input("x", (-1, 8)))])
+    >>> plan_arena(graph.bind(1)).size_bytes
+    64
+    """
+    if graph.has_batch:
+        raise GraphError(
+            f"graph {graph.name!r}", expected="a bound batch", got="an open one", fix="bind(batch)"
+        )
+    return _Planner(graph).plan()

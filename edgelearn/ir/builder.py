@@ -1,0 +1,111 @@
+"""Make a Graph one value at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgelearn.arrays import Array, as_f32
+from edgelearn.errors import GraphError
+from edgelearn.ir.graph import Graph, Node, State, infer_spec
+from edgelearn.ir.ops import BinaryKind, Binary, MatMul, Op, Unary, UnaryKind
+from edgelearn.ir.tensor import DType, TensorSpec
+
+
+class Builder:
+    """Collects nodes; every method returns the name of the value it makes.
+
+    >>> import numpy as np
+    >>> b = Builder("double")
+    >>> x = b.input("x", (-1, 3))
+    >>> graph = b.graph([b.binary("add", x, x, name="y")])
+    >>> graph.outputs, str(graph.specs["y"])
+    (('y',), 'float32[batch, 3]')
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.specs: dict[str, TensorSpec] = {}
+        self._inputs: list[str] = []
+        self._nodes: list[Node] = []
+        self._constants: dict[str, Array] = {}
+        self._states: list[tuple[str, Array]] = []
+        self._next: dict[str, str] = {}
+
+    def _add(self, name: str, spec: TensorSpec) -> str:
+        if name in self.specs:
+            raise GraphError(
+                f"graph {self.name!r}, {name!r}",
+                expected="a new name",
+                got="one that is taken",
+                fix="name each value once",
+            )
+        self.specs[name] = spec
+        return name
+
+    def fresh(self, stem: str) -> str:
+        """A name that no value has yet."""
+        if stem not in self.specs:
+            return stem
+        number = 2
+        while f"{stem}_{number}" in self.specs:
+            number += 1
+        return f"{stem}_{number}"
+
+    def input(self, name: str, shape: Sequence[int], dtype: DType = "float32") -> str:
+        """A value that the caller feeds."""
+        self._inputs.append(name)
+        return self._add(name, TensorSpec(tuple(shape), dtype))
+
+    def constant(self, name: str, value: Array) -> str:
+        """A value that no run changes."""
+        self._constants[name] = value
+        return self._add(name, TensorSpec(value.shape, value.dtype.name))  # type: ignore[arg-type]
+
+    def scalar(self, value: float) -> str:
+        """A float32 constant of shape (), shared by all its uses."""
+        name = f"c{value:g}"
+        return name if name in self._constants else self.constant(name, as_f32(value))
+
+    def state(self, name: str, init: Array, shape: Sequence[int] | None = None) -> str:
+        """A value carried from run to run; say its next value with `update`."""
+        self._states.append((name, init))
+        dims = init.shape if shape is None else tuple(shape)
+        return self._add(name, TensorSpec(dims, init.dtype.name))  # type: ignore[arg-type]
+
+    def update(self, state: str, value: str) -> None:
+        """Say that `value` is what `state` holds after the run."""
+        self._next[state] = value
+
+    def apply(self, op: Op, *inputs: str, name: str | None = None) -> str:
+        """A node; its spec follows from the op's rule."""
+        spec = infer_spec(op, [self.specs[i] for i in inputs])
+        output = self._add(name or self.fresh(type(op).__name__.lower()), spec)
+        self._nodes.append(Node(op, inputs, output))
+        return output
+
+    def binary(self, kind: BinaryKind, a: str, b: str, name: str | None = None) -> str:
+        """An element-wise function of two values."""
+        return self.apply(Binary(kind), a, b, name=name or self.fresh(kind))
+
+    def unary(self, kind: UnaryKind, a: str, name: str | None = None) -> str:
+        """An element-wise function of one value."""
+        return self.apply(Unary(kind), a, name=name or self.fresh(kind))
+
+    def matmul(
+        self, a: str, b: str, *, transpose_b: bool = False, name: str | None = None
+    ) -> str:
+        """The product of two matrices."""
+        return self.apply(MatMul(transpose_b=transpose_b), a, b, name=name)
+
+    def graph(self, outputs: Sequence[str]) -> Graph:
+        """The finished Graph; a state without an update keeps its value."""
+        states = [State(name, self._next.get(name, name), init) for name, init in self._states]
+        return Graph(
+            name=self.name,
+            inputs=tuple(self._inputs),
+            outputs=tuple(outputs),
+            nodes=tuple(self._nodes),
+            specs=dict(self.specs),
+            constants=dict(self._constants),
+            states=tuple(states),
+        )

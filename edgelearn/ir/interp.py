@@ -1,0 +1,171 @@
+"""The NumPy meaning of every op: the oracle that every runtime is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from typing_extensions import assert_never
+
+from edgelearn.arrays import Array
+from edgelearn.errors import DataShapeError
+from edgelearn.ir.graph import Graph
+from edgelearn.ir.ops import (
+    AddOuter,
+    BatchSize,
+    Binary,
+    Gather,
+    MatMul,
+    OneHot,
+    Op,
+    Reduce,
+    Reshape,
+    Softmax,
+    Unary,
+)
+from edgelearn.ir.tensor import TensorSpec
+
+
+def _relu(a: Array) -> Array:
+    return np.maximum(a, a.dtype.type(0))
+
+
+def _sigmoid(a: Array) -> Array:
+    one = a.dtype.type(1)
+    small = np.exp(-np.abs(a))
+    return np.where(a >= 0, one / (one + small), small / (one + small))
+
+
+BINARY: dict[str, Callable[[Array, Array], Array]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "max": np.maximum,
+    "min": np.minimum,
+}
+UNARY: dict[str, Callable[[Array], Array]] = {
+    "tanh": np.tanh,
+    "relu": _relu,
+    "sigmoid": _sigmoid,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+    "sign": np.sign,
+    "neg": np.negative,
+}
+REDUCE: dict[str, Callable[..., Any]] = {"sum": np.sum, "mean": np.mean, "max": np.max}
+
+
+def _softmax(a: Array) -> Array:
+    powers: Array = np.exp(a - a.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True, dtype=a.dtype)
+
+
+def _one_hot(labels: Array, depth: int) -> Array:
+    return (labels[..., None] == np.arange(depth)).astype(np.float32)
+
+
+def evaluate(op: Op, *inputs: Array) -> Array:
+    """The value of one op.
+
+    >>> import numpy as np
+    >>> evaluate(Softmax(), np.zeros((1, 4), np.float32)).tolist()
+    [[0.25, 0.25, 0.25, 0.25]]
+    """
+    a = inputs[0]
+    value: Any
+    match op:
+        case MatMul():
+            value = (a.T if op.transpose_a else a) @ (inputs[1].T if op.transpose_b else inputs[1])
+        case AddOuter():
+            value = a + inputs[1].T @ inputs[2]
+        case Binary():
+            value = BINARY[op.kind](a, inputs[1])
+        case Unary():
+            value = UNARY[op.kind](a)
+        case Softmax():
+            value = _softmax(a)
+        case Reduce():
+            value = REDUCE[op.kind](a, axis=op.axes, keepdims=op.keepdims)
+        case Reshape():
+            value = a.reshape(op.shape)
+        case OneHot():
+            value = _one_hot(a, op.depth)
+        case Gather():
+            value = a[inputs[1]]
+        case BatchSize():
+            value = np.float32(a.shape[0])
+        case _:
+            assert_never(op)
+    return np.asarray(value)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunResult:
+    """What one run gives back: outputs by name, and states by the name they are read under."""
+
+    outputs: dict[str, Array]
+    states: dict[str, Array]
+
+
+def _feed(graph: Graph, name: str, value: Array, batch: int | None) -> tuple[TensorSpec, int | None]:
+    spec = graph.specs[name]
+    if spec.has_batch and value.ndim == len(spec.shape) and batch is None:
+        batch = value.shape[spec.shape.index(-1)]
+    wanted = spec if batch is None else spec.bind(batch)
+    if not wanted.accepts(value):
+        raise DataShapeError(
+            f"graph {graph.name!r}, input {name!r}",
+            expected=str(wanted),
+            got=f"{value.dtype}{list(value.shape)}",
+            fix="feed an array of that shape and dtype",
+        )
+    return wanted, batch
+
+
+def run(
+    graph: Graph, feeds: Mapping[str, Array], states: Mapping[str, Array] | None = None
+) -> RunResult:
+    """Run `graph` once in NumPy.
+
+    Parameters
+    ----------
+    graph : Graph
+        Bound or not; an open batch takes its length from `feeds`.
+    feeds : mapping of str to array
+        One array for every input.
+    states : mapping of str to array, optional
+        State values by input name; those left out start at their `init`.
+
+    Raises
+    ------
+    DataShapeError
+        If an input is missing or has another shape or dtype than its spec.
+    """
+    missing = [name for name in graph.inputs if name not in feeds]
+    if missing:
+        raise DataShapeError(
+            f"graph {graph.name!r}",
+            expected=f"inputs {list(graph.inputs)}",
+            got=f"none for {missing}",
+            fix="feed every input",
+        )
+    values: dict[str, Array] = dict(graph.constants)
+    batch: int | None = None
+    for name in graph.inputs:
+        _, batch = _feed(graph, name, feeds[name], batch)
+        values[name] = feeds[name]
+    for state in graph.states:
+        spec = graph.specs[state.input].bind(batch or 1)
+        value = (states or {}).get(state.input, state.init)
+        values[state.input] = np.broadcast_to(value, spec.shape)
+    for node in graph.nodes:
+        values[node.output] = evaluate(node.op, *(values[name] for name in node.inputs))
+    return RunResult(
+        {name: values[name] for name in graph.outputs},
+        {state.input: values[state.output] for state in graph.states},
+    )

@@ -1,0 +1,293 @@
+"""The closed union of operations: shape rules, MACs and in-place rules.
+
+Every class has
+
+``infer(*specs)``
+    the spec of the output, or `GraphError` if the inputs do not fit;
+``macs(*specs)``
+    multiply-accumulates on bound specs (element-wise work counts 0: it is bound by bytes);
+``arity``
+    the number of inputs;
+``overwrites``
+    the inputs whose storage the output may take over, best first.
+
+To add an operation, add its class, its name in `Op`, and one arm in each consumer:
+mypy names every place that lacks it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NoReturn, TypeAlias, get_args
+
+from edgelearn.arrays import Shape
+from edgelearn.errors import GraphError
+from edgelearn.ir.tensor import BATCH, TensorSpec
+
+BinaryKind: TypeAlias = Literal["add", "sub", "mul", "div", "max", "min"]
+UnaryKind: TypeAlias = Literal[
+    "tanh", "relu", "sigmoid", "exp", "log", "sqrt", "abs", "sign", "neg"
+]
+ReduceKind: TypeAlias = Literal["sum", "mean", "max"]
+
+
+def _refuse(op: object, expected: str, *specs: TensorSpec) -> NoReturn:
+    raise GraphError(
+        f"op {type(op).__name__}",
+        expected=expected,
+        got=" and ".join(map(str, specs)),
+        fix="connect tensors that fit",
+    )
+
+
+def _require_float(op: object, *specs: TensorSpec) -> None:
+    if any(s.dtype != "float32" for s in specs):
+        _refuse(op, "float32", *specs)
+
+
+def _require_kind(op: object, kind: str, known: object) -> None:
+    names = get_args(known)
+    if kind not in names:
+        raise GraphError(
+            f"op {type(op).__name__}", expected=f"a kind of {names}", got=repr(kind), fix="use one"
+        )
+
+
+def _axis(axis: int, rank: int) -> int:
+    return axis + rank if axis < 0 else axis
+
+
+def broadcast(op: object, a: TensorSpec, b: TensorSpec) -> Shape:
+    """The common shape by NumPy's rule; `BATCH` meets only itself, 1, or a missing axis."""
+    rank = max(len(a.shape), len(b.shape))
+    dims = []
+    for m, n in zip(
+        (1,) * (rank - len(a.shape)) + a.shape, (1,) * (rank - len(b.shape)) + b.shape, strict=True
+    ):
+        if m != n and 1 not in (m, n):
+            _refuse(op, "shapes that broadcast", a, b)
+        dims.append(n if m == 1 else m)
+    return tuple(dims)
+
+
+@dataclass(frozen=True, slots=True)
+class MatMul:
+    """Matrix product ``a @ b`` of two matrices, each taken transposed if its flag is set."""
+
+    transpose_a: bool = False
+    transpose_b: bool = False
+    arity: ClassVar[int] = 2
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def _dims(self, a: TensorSpec, b: TensorSpec) -> tuple[int, int, int]:
+        if len(a.shape) != 2 or len(b.shape) != 2:
+            _refuse(self, "two matrices", a, b)
+        rows, inner = a.shape[::-1] if self.transpose_a else a.shape
+        inner_b, columns = b.shape[::-1] if self.transpose_b else b.shape
+        if inner != inner_b:
+            _refuse(self, "equal inner dimensions", a, b)
+        return rows, inner, columns
+
+    def infer(self, a: TensorSpec, b: TensorSpec) -> TensorSpec:
+        _require_float(self, a, b)
+        rows, _, columns = self._dims(a, b)
+        return TensorSpec((rows, columns))
+
+    def macs(self, a: TensorSpec, b: TensorSpec) -> int:
+        return math.prod(self._dims(a, b))
+
+
+@dataclass(frozen=True, slots=True)
+class AddOuter:
+    """``w + x.T @ d``: (k, m) + (n, k).T @ (n, m), the sum of one outer product per sample.
+
+    One op, not three, because it needs no buffer for the gradient: it writes onto ``w``.
+    """
+
+    arity: ClassVar[int] = 3
+    overwrites: ClassVar[tuple[int, ...]] = (0,)
+
+    def infer(self, w: TensorSpec, x: TensorSpec, d: TensorSpec) -> TensorSpec:
+        _require_float(self, w, x, d)
+        if len(x.shape) != 2 or len(d.shape) != 2 or x.shape[0] != d.shape[0]:
+            _refuse(self, "x and d with one row per sample", w, x, d)
+        if w.shape != (x.shape[1], d.shape[1]):
+            _refuse(self, "w of shape (columns of x, columns of d)", w, x, d)
+        return w
+
+    def macs(self, w: TensorSpec, x: TensorSpec, d: TensorSpec) -> int:
+        return w.size * x.shape[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """An element-wise function of two tensors, with NumPy's broadcasting."""
+
+    kind: BinaryKind
+    arity: ClassVar[int] = 2
+    overwrites: ClassVar[tuple[int, ...]] = (0, 1)
+
+    def __post_init__(self) -> None:
+        _require_kind(self, self.kind, BinaryKind)
+
+    def infer(self, a: TensorSpec, b: TensorSpec) -> TensorSpec:
+        _require_float(self, a, b)
+        return TensorSpec(broadcast(self, a, b))
+
+    def macs(self, a: TensorSpec, b: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unary:
+    """An element-wise function of one tensor."""
+
+    kind: UnaryKind
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = (0,)
+
+    def __post_init__(self) -> None:
+        _require_kind(self, self.kind, UnaryKind)
+
+    def infer(self, a: TensorSpec) -> TensorSpec:
+        _require_float(self, a)
+        return a
+
+    def macs(self, a: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """``exp(a) / sum(exp(a))`` over the last axis, with the maximum subtracted first."""
+
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = (0,)
+
+    def infer(self, a: TensorSpec) -> TensorSpec:
+        _require_float(self, a)
+        if not a.shape:
+            _refuse(self, "at least one axis", a)
+        return a
+
+    def macs(self, a: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """Sum, mean or maximum over `axes`; the axes stay with length 1 if `keepdims`."""
+
+    kind: ReduceKind
+    axes: tuple[int, ...]
+    keepdims: bool = False
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        _require_kind(self, self.kind, ReduceKind)
+
+    def infer(self, a: TensorSpec) -> TensorSpec:
+        _require_float(self, a)
+        rank = len(a.shape)
+        axes = {_axis(axis, rank) for axis in self.axes}
+        if not axes or len(axes) != len(self.axes) or not axes <= set(range(rank)):
+            _refuse(self, f"distinct axes among {rank}, got {self.axes}", a)
+        if self.keepdims:
+            return TensorSpec(tuple(1 if i in axes else d for i, d in enumerate(a.shape)))
+        return TensorSpec(tuple(d for i, d in enumerate(a.shape) if i not in axes))
+
+    def macs(self, a: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """The same elements in the same order in another `shape`; one -1 takes what is left."""
+
+    shape: Shape
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = (0,)
+
+    def infer(self, a: TensorSpec) -> TensorSpec:
+        rest = math.prod(d for d in self.shape if d != BATCH)
+        if self.shape.count(BATCH) > 1 or (a.has_batch and BATCH not in self.shape):
+            _refuse(self, f"one open dimension in {self.shape}", a)
+        if a.has_batch:
+            if math.prod(d for d in a.shape if d != BATCH) != rest:
+                _refuse(self, f"as many elements a sample as {self.shape}", a)
+            return TensorSpec(self.shape, a.dtype)
+        left = a.size // rest if BATCH in self.shape and rest else 1
+        if rest * left != a.size:
+            _refuse(self, f"as many elements as {self.shape}", a)
+        return TensorSpec(tuple(left if d == BATCH else d for d in self.shape), a.dtype)
+
+    def macs(self, a: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class OneHot:
+    """Class indices to rows of `depth` floats with a single 1."""
+
+    depth: int
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def infer(self, labels: TensorSpec) -> TensorSpec:
+        if labels.dtype not in ("int32", "int64"):
+            _refuse(self, "integer class indices", labels)
+        return TensorSpec((*labels.shape, self.depth))
+
+    def macs(self, labels: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gather:
+    """Rows of a matrix: ``table[indices]``."""
+
+    arity: ClassVar[int] = 2
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def infer(self, table: TensorSpec, indices: TensorSpec) -> TensorSpec:
+        if len(table.shape) != 2 or indices.dtype not in ("int32", "int64"):
+            _refuse(self, "a matrix and integer row indices", table, indices)
+        return TensorSpec((*indices.shape, table.shape[1]), table.dtype)
+
+    def macs(self, table: TensorSpec, indices: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSize:
+    """The length of the first axis as a float32 scalar: what a mean over samples divides by."""
+
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def infer(self, a: TensorSpec) -> TensorSpec:
+        if not a.shape:
+            _refuse(self, "at least one axis", a)
+        return TensorSpec(())
+
+    def macs(self, a: TensorSpec) -> int:
+        return 0
+
+
+Op: TypeAlias = (
+    MatMul
+    | AddOuter
+    | Binary
+    | Unary
+    | Softmax
+    | Reduce
+    | Reshape
+    | OneHot
+    | Gather
+    | BatchSize
+)
+
+OPS: dict[str, type[Op]] = {kind.__name__: kind for kind in get_args(Op)}
+"""Every operation by name, for the store and for tests."""

@@ -1,0 +1,1 @@
+"""Memory, latency and energy of a Graph on a device, before it is flashed."""
