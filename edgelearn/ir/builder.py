@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from edgelearn.arrays import Array, as_f32
 from edgelearn.errors import GraphError
 from edgelearn.ir.graph import Graph, Node, State, infer_spec
-from edgelearn.ir.ops import BinaryKind, Binary, MatMul, Op, Unary, UnaryKind
+from edgelearn.ir.ops import BinaryKind, Binary, MatMul, Op, Softmax, Unary, UnaryKind
 from edgelearn.ir.tensor import DType, TensorSpec
 
 
@@ -30,6 +32,7 @@ class Builder:
         self._constants: dict[str, Array] = {}
         self._states: list[tuple[str, Array]] = []
         self._next: dict[str, str] = {}
+        self._scope = ""
 
     def _add(self, name: str, spec: TensorSpec) -> str:
         if name in self.specs:
@@ -43,13 +46,37 @@ class Builder:
         return name
 
     def fresh(self, stem: str) -> str:
-        """A name that no value has yet."""
+        """A name that no value has yet, within the scope."""
+        stem = self._scope + stem
         if stem not in self.specs:
             return stem
         number = 2
         while f"{stem}_{number}" in self.specs:
             number += 1
         return f"{stem}_{number}"
+
+    @contextlib.contextmanager
+    def scope(self, name: str) -> Iterator[None]:
+        """Values named by themselves in this block are called ``name/...``."""
+        self._scope = f"{name}/"
+        try:
+            yield
+        finally:
+            self._scope = ""
+
+    def rename(self, old: str, new: str) -> str:
+        """Give the value that a node makes another name, and return it."""
+        self._add(new, self.specs.pop(old))
+        swap = {old: new}
+        self._nodes = [
+            replace(
+                node,
+                inputs=tuple(swap.get(i, i) for i in node.inputs),
+                output=swap.get(node.output, node.output),
+            )
+            for node in self._nodes
+        ]
+        return new
 
     def input(self, name: str, shape: Sequence[int], dtype: DType = "float32") -> str:
         """A value that the caller feeds."""
@@ -96,6 +123,10 @@ class Builder:
     ) -> str:
         """The product of two matrices."""
         return self.apply(MatMul(transpose_b=transpose_b), a, b, name=name)
+
+    def softmax(self, a: str, name: str | None = None) -> str:
+        """The softmax over the last axis."""
+        return self.apply(Softmax(), a, name=name)
 
     def graph(self, outputs: Sequence[str]) -> Graph:
         """The finished Graph; a state without an update keeps its value."""

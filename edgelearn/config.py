@@ -1,0 +1,203 @@
+"""Recipes: what to train, on what, and how. The only reader of recipe TOML."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+from edgelearn.datasets import Source
+from edgelearn.errors import ConfigError, OptionError, unknown
+from edgelearn.files import require_file
+from edgelearn.layers import Layer, kinds
+from edgelearn.targets import ProjectionKind
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How inputs are normalised.
+
+    `normalize`: "standard" (mean 0, deviation 1), "minmax" (0 to 1) or "none"; `over`: each
+    "feature" on its own, or "all" of them together (which keeps zeros of images at one value).
+    """
+
+    normalize: Literal["none", "standard", "minmax"] = "standard"
+    over: Literal["feature", "all"] = "feature"
+
+
+class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one layer learns: its local loss, label projection and share of the learning rate."""
+
+    loss: Literal["cross_entropy", "l2", "l1"] = "cross_entropy"
+    projection: ProjectionKind = "orthonormal"
+    gain: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    lr_scale: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+
+
+class BlockConfig(msgspec.Struct, frozen=True):
+    """One table of ``[[layers]]``: a layer and how it learns."""
+
+    layer: Layer
+    local: LocalConfig
+
+
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[train]``. `lr` is the first learning rate; `lr_schedule` says how it falls.
+
+    `schedule`: "layerwise" trains one layer after the other, each for all `epochs`;
+    "simultaneous" updates all layers in every step.
+    """
+
+    epochs: Positive = 20
+    batch: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 32
+    lr: Annotated[float, msgspec.Meta(gt=0)] = 0.05
+    lr_schedule: Literal["constant", "cosine"] = "cosine"
+    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
+    schedule: Literal["layerwise", "simultaneous"] = "layerwise"
+
+
+class Recipe(msgspec.Struct, frozen=True):
+    """Everything that decides what a training run gives."""
+
+    name: str
+    dataset: Source
+    layers: tuple[BlockConfig, ...]
+    input: InputConfig = InputConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in the TOML file at `path`, with ``key=value`` overrides.
+
+    Raises
+    ------
+    MissingFile, ConfigError, OptionError, UnknownName
+    """
+    require_file(path, "recipe", "write a path to a recipe, e.g. models/mnist-mlp.toml")
+    where = f"recipe {str(path)!r}"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            where, expected="a TOML file", got=str(error), fix="mend that line"
+        ) from None
+    for override in overrides:
+        _override(tables, override)
+    return parse_recipe(tables, where)
+
+
+def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
+    """The recipe in `tables`, as TOML or JSON gives them; errors name `where`."""
+    parts = dict(tables)
+    layers = parts.pop("layers", None)
+    if not isinstance(layers, list) or not layers:
+        raise ConfigError(
+            where,
+            expected="one or more [[layers]]",
+            got=f"{layers!r}",
+            fix='add [[layers]] with kind = "dense", units = 10, activation = "softmax"',
+        )
+    blocks = [_block(t, f"{where}, layers[{i}]") for i, t in enumerate(layers)]
+    known = {"name", "dataset", "input", "train"}
+    for key in parts.keys() - known:
+        raise _misspelt(where, key, known | {"layers"})
+    return Recipe(
+        name=convert(parts.get("name", "model"), str, f"{where}, name"),
+        dataset=convert(parts.get("dataset"), Source, f"{where}, [dataset]"),
+        layers=tuple(blocks),
+        input=convert(parts.get("input", {}), InputConfig, f"{where}, [input]"),
+        train=convert(parts.get("train", {}), TrainConfig, f"{where}, [train]"),
+    )
+
+
+def to_tables(recipe: Recipe) -> dict[str, Any]:
+    """`recipe` as plain tables that `parse_recipe` reads back."""
+    layers = [
+        {
+            "kind": block.layer.kind,
+            **msgspec.to_builtins(block.layer),
+            **msgspec.to_builtins(block.local),
+        }
+        for block in recipe.layers
+    ]
+    tables = {key: msgspec.to_builtins(getattr(recipe, key)) for key in ("dataset", "input", "train")}
+    return {"name": recipe.name, **tables, "layers": layers}
+
+
+def convert(value: object, kind: type[T], where: str) -> T:
+    """`value` as a `kind`, or a `ConfigError` that names the key and the closest known one."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        key = re.search(r"unknown field `(.*?)`", str(error))
+        fields: Sequence[str] = getattr(kind, "__struct_fields__", ())
+        if key:
+            raise _misspelt(where, key[1], fields) from None
+        expected, _, place = str(error).partition(" - at `$")
+        raise ConfigError(
+            f"{where}{place.rstrip('`')}",
+            expected=expected.removeprefix("Expected ").split(", got ")[0].replace("`", ""),
+            got=repr(_at(value, place.strip(".`"))),
+            fix="write a value of that kind",
+        ) from None
+
+
+def _at(value: object, place: str) -> object:
+    return value.get(place, "nothing") if place and isinstance(value, Mapping) else value
+
+
+def _misspelt(where: str, key: str, known: Sequence[str] | set[str]) -> ConfigError:
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return ConfigError(
+        where,
+        expected="only the keys " + ", ".join(sorted(known)),
+        got=f"an unknown key {key!r}",
+        fix=f"did you mean {close[0]!r}?" if close else "remove that key",
+    )
+
+
+def _block(table: object, where: str) -> BlockConfig:
+    settings = dict(convert(table, dict[str, Any], where))
+    kind = settings.pop("kind", None)
+    if kind not in kinds():
+        raise unknown("layer kind", str(kind), kinds())
+    local = {key: settings.pop(key) for key in LocalConfig.__struct_fields__ if key in settings}
+    layer_kind: Any = kinds()[kind]
+    for key in settings.keys() - set(layer_kind.__struct_fields__):
+        known = {*layer_kind.__struct_fields__, *LocalConfig.__struct_fields__, "kind"}
+        raise _misspelt(where, key, known)
+    return BlockConfig(convert(settings, layer_kind, where), convert(local, LocalConfig, where))
+
+
+def _override(tables: dict[str, Any], override: str) -> None:
+    """Set one ``table.key=value`` in `tables`; the value is TOML, or else a bare word."""
+    path, equals, text = override.partition("=")
+    *parents, key = path.strip().split(".")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            equals = ""
+            break
+    if not equals or not key:
+        raise OptionError(
+            f"option -s {override!r}",
+            expected="table.key=value",
+            got=repr(override),
+            fix="write e.g. -s train.epochs=5",
+        )
+    try:
+        tables[key] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        tables[key] = text.strip()

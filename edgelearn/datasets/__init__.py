@@ -1,0 +1,57 @@
+"""Data sets and file formats, one file each. This folder is the registry.
+
+A file ``NAME.py`` holds ``describe(source) -> DataSpec``, which reads as little as it can, and
+``load(source, progress) -> Dataset``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import Any
+
+from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source, no_progress
+from edgelearn.errors import ConfigError, unknown
+
+__all__ = ["DataSpec", "Dataset", "Progress", "Source", "describe", "load", "names", "no_progress"]
+
+
+def names() -> list[str]:
+    """Every data set and format that can be loaded.
+
+    >>> "digits" in names()
+    True
+    """
+    return [m.name for m in pkgutil.iter_modules(__path__) if not m.name.startswith("_")]
+
+
+def _module(source: Source) -> Any:
+    if (source.name is None) == (source.format is None):
+        raise ConfigError(
+            "dataset",
+            expected='either name = "digits" or format = "npz" with a path',
+            got=f"name = {source.name!r}, format = {source.format!r}",
+            fix="write one of the two",
+        )
+    wanted = source.name or source.format or ""
+    if wanted not in names():
+        raise unknown("data set or format", wanted, names())
+    return importlib.import_module(f"{__name__}.{wanted}")
+
+
+def describe(source: Source) -> DataSpec:
+    """Shape of a sample and the classes, without loading the samples where possible."""
+    spec: DataSpec = _module(source).describe(source)
+    return spec
+
+
+def load(source: Source, progress: Progress = no_progress) -> Dataset:
+    """The data set, checked: finite numbers, labels in range, shapes that agree.
+
+    Raises
+    ------
+    DataError
+        If the data is missing, damaged, or holds NaN or labels out of range.
+    """
+    dataset: Dataset = _module(source).load(source, progress)
+    return dataset.checked()

@@ -1,0 +1,81 @@
+"""Data sets that are found through EDGELEARN_DATA, in the cache, or downloaded and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgelearn.datasets import idx
+from edgelearn.datasets._base import Dataset, Progress
+from edgelearn.errors import DataUnavailable
+from edgelearn.files import write_atomic
+
+TIMEOUT_S = 20
+MAX_DOWNLOAD_BYTES = 1 << 28
+CHUNK_BYTES = 1 << 16
+
+
+def load_idx(name: str, url: str, digests: Mapping[str, str], progress: Progress) -> Dataset:
+    """The four IDX files of data set `name`.
+
+    Parameters
+    ----------
+    name : str
+        Also the folder below ``EDGELEARN_DATA``.
+    url : str
+        Where the gzip files lie, if they must be downloaded.
+    digests : mapping of str to str
+        sha256 of the decompressed bytes of each file, by its name without ``.gz``.
+    """
+    local = os.environ.get("EDGELEARN_DATA")
+    if local and (Path(local) / name).is_dir():
+        return idx.read_folder(Path(local) / name, name)
+    folder = cache_folder() / name
+    for stem, digest in digests.items():
+        target = folder / stem
+        if not (target.is_file() and _sha256(target.read_bytes()) == digest):
+            _download(f"{url}/{stem}.gz", target, digest, progress)
+    return idx.read_folder(folder, name)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
+    return Path(home) / "edgelearn" / "data"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _download(url: str, target: Path, digest: str, progress: Progress) -> None:
+    packed = bytearray()
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310  a constant
+            total = int(reply.headers.get("Content-Length") or 0)
+            while chunk := reply.read(CHUNK_BYTES):
+                packed += chunk
+                progress(target.name, len(packed), total)
+                if len(packed) > MAX_DOWNLOAD_BYTES:
+                    raise OSError("the reply does not end")
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise _unavailable(target, f"{url} answered: {reason}") from None
+    content = idx.decompress(bytes(packed), url)
+    if _sha256(content) != digest:
+        raise _unavailable(target, f"{url} gave other bytes (sha256 {_sha256(content)[:12]}...)")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(target, content)
+
+
+def _unavailable(target: Path, got: str) -> DataUnavailable:
+    return DataUnavailable(
+        f"data set {target.parent.name!r}, file {target.name!r}",
+        expected="the file in a folder below EDGELEARN_DATA, or a download",
+        got=got,
+        fix=f"set EDGELEARN_DATA to a folder that holds {target.parent.name}/{target.name}.gz",
+    )

@@ -1,0 +1,91 @@
+"""IDX files, gzip or not: the format of MNIST. `path` is the folder of the four files."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from edgelearn.arrays import Array
+from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source
+from edgelearn.errors import ConfigError, DataFileError, MissingFile
+
+PARTS = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+MAX_BYTES = 1 << 32
+
+
+def describe(source: Source) -> DataSpec:
+    """Shape and classes, from the files."""
+    return load(source, lambda *_: None).spec
+
+
+def load(source: Source, progress: Progress) -> Dataset:
+    """The four files of the folder `source.path`."""
+    if source.path is None:
+        raise ConfigError(
+            "dataset", expected="a path", got="none", fix='write path = "folder/of/idx/files"'
+        )
+    return read_folder(Path(source.path), Path(source.path).name)
+
+
+def read_folder(folder: Path, name: str) -> Dataset:
+    """The data set in `folder`, its classes named by their numbers."""
+    arrays = {key: decode(_content(folder, stem), stem) for key, stem in PARTS.items()}
+    labels = {key: arrays[key].astype(np.int64) for key in ("y_train", "y_test")}
+    count = int(labels["y_train"].max(initial=0)) + 1
+    classes = tuple(str(c) for c in range(count))
+    return Dataset(name, **{**arrays, **labels}, classes=classes)
+
+
+def _content(folder: Path, stem: str) -> bytes:
+    for path in (folder / stem, folder / f"{stem}.gz"):
+        if path.is_file():
+            content = path.read_bytes()
+            return decompress(content, str(path)) if path.suffix == ".gz" else content
+    raise MissingFile(
+        f"data folder {str(folder)!r}",
+        expected=f"a file {stem} or {stem}.gz",
+        got="neither",
+        fix="name the folder that holds the four IDX files",
+    )
+
+
+def decompress(content: bytes, where: str) -> bytes:
+    """The bytes in a gzip file, or `DataFileError`."""
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise _damaged(where, "a whole gzip file", str(error)) from None
+
+
+def decode(content: bytes, where: str) -> Array:
+    """The array in an IDX file; `where` is named in errors.
+
+    >>> decode(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9]), "two").tolist()
+    [7, 9]
+    """
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES:
+        raise _damaged(where, "an IDX file", f"first bytes {content[:4].hex(' ')}")
+    dtype, rank = np.dtype(TYPES[content[2]]), content[3]
+    start = 4 + 4 * rank
+    shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
+    size_bytes = dtype.itemsize * int(np.prod(shape, dtype=object)) if shape else 0
+    if len(shape) != rank or not 0 < size_bytes <= MAX_BYTES or len(content) != start + size_bytes:
+        got = f"{len(content) - start} bytes for shape {shape}"
+        raise _damaged(where, f"{size_bytes} bytes of data", got)
+    values = np.frombuffer(content, dtype, offset=start).reshape(shape)
+    return values.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _damaged(where: str, expected: str, got: str) -> DataFileError:
+    return DataFileError(
+        f"data file {where!r}", expected=expected, got=got, fix="fetch or write the file again"
+    )

@@ -1,0 +1,81 @@
+"""What a network says, and how well: probabilities, accuracy, local readouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from edgelearn.arrays import F32, Array
+from edgelearn.engine import Buffers, forward
+from edgelearn.network import Network
+
+BATCH = 256
+
+
+class LayerReport(msgspec.Struct, frozen=True):
+    """One layer: `accuracy` is that of its own readout, the nearest projected label."""
+
+    name: str
+    kind: str
+    params: int
+    accuracy: float
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """How well a network does: `confusion[true][predicted]` counts samples."""
+
+    accuracy: float
+    loss: float
+    samples: int
+    confusion: list[list[int]]
+    layers: list[LayerReport]
+
+
+def predict(network: Network, x: Array) -> F32:
+    """Class probabilities, shape (samples, classes), of samples that are not normalised."""
+    network.check_input(x)
+    batch = min(BATCH, max(len(x), 1))
+    buffers = Buffers(network, batch)
+    result = np.empty((len(x), len(network.classes)), np.float32)
+    for rows in _batches(len(x), batch):
+        ready, _ = buffers.load(x, np.zeros(len(x), np.int8), rows)
+        result[rows] = forward(network, ready, buffers)
+    return result
+
+
+def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
+    """Accuracy, mean cross-entropy, confusion and the accuracy of every layer's readout."""
+    network.check_input(x)
+    classes = len(network.classes)
+    buffers = Buffers(network, BATCH)
+    confusion = np.zeros((classes, classes), np.int64)
+    hits = np.zeros(len(network.blocks))
+    loss = 0.0
+    for rows in _batches(len(x), BATCH):
+        a, labels = buffers.load(x, y, rows)
+        for index, block in enumerate(network.blocks):
+            out = buffers.activation(index, block, len(a))
+            a = block.layer.forward(block.params, a, out).a
+            flat = a.reshape(len(a), -1)
+            scores = flat if block.projection is None else flat @ block.projection.T
+            guesses = scores.argmax(axis=1)
+            hits[index] += (guesses == labels).sum()
+        loss -= float(np.log(np.maximum(a[np.arange(len(a)), labels], 1e-37)).sum())
+        np.add.at(confusion, (labels, guesses), 1)
+    return Evaluation(
+        accuracy=float(np.trace(confusion)) / len(x),
+        loss=loss / len(x),
+        samples=len(x),
+        confusion=confusion.tolist(),
+        layers=[
+            LayerReport(b.name, b.layer.kind, sum(p.size for p in b.params.values()), float(h))
+            for b, h in zip(network.blocks, hits / len(x), strict=True)
+        ],
+    )
+
+
+def _batches(count: int, batch: int) -> Iterator[Array]:
+    for start in range(0, count, batch):
+        yield np.arange(start, min(start + batch, count))

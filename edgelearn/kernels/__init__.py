@@ -1,0 +1,23 @@
+"""Numba kernels, read (and Numba with them) only when the first one is called.
+
+A kernel is a pure function of arrays: inputs first, outputs last, no result, no allocation,
+no randomness. Each has one signature.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgelearn.kernels import dense as dense
+    from edgelearn.kernels import errors as errors
+
+_MODULES = ("dense", "errors")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _MODULES:
+        return importlib.import_module(f"edgelearn.kernels.{name}")
+    raise AttributeError(name)

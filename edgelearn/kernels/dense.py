@@ -1,0 +1,96 @@
+"""Fully connected layers: ``z = x @ w + b``, with `w` of shape (fan_in, fan_out)."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from edgelearn.kernels._jit import F32, kernel
+
+LINEAR: Final = 0
+TANH: Final = 1
+RELU: Final = 2
+SOFTMAX: Final = 3
+
+
+@kernel
+def activate(b: F32, kind: int, z: F32) -> None:
+    """Onto `z`: ``act(z + b)``, shape (batch, units)."""
+    zero = z.dtype.type(0)
+    for n in range(z.shape[0]):
+        row = z[n]
+        for j in range(row.size):
+            row[j] += b[j]
+        if kind == TANH:
+            for j in range(row.size):
+                row[j] = math.tanh(row[j])
+        elif kind == RELU:
+            for j in range(row.size):
+                row[j] = max(row[j], zero)
+        elif kind == SOFTMAX:
+            top = row[0]
+            for j in range(1, row.size):
+                top = max(top, row[j])
+            total = zero
+            for j in range(row.size):
+                row[j] = math.exp(row[j] - top)
+                total += row[j]
+            for j in range(row.size):
+                row[j] /= total
+
+
+@kernel
+def descent(a: F32, kind: int, rate: F32, e: F32) -> None:
+    """Onto `e`, the derivative of the loss by `a`: ``-rate * e * act'(z)``.
+
+    tanh' and relu' follow from `a`; for softmax `e` is already the derivative by `z`.
+    `rate` has one element.
+    """
+    zero = a.dtype.type(0)
+    one = a.dtype.type(1)
+    step = -rate[0]
+    for n in range(e.shape[0]):
+        for j in range(e.shape[1]):
+            if kind == TANH:
+                e[n, j] *= step * (one - a[n, j] * a[n, j])
+            elif kind == RELU and a[n, j] <= zero:
+                e[n, j] = zero
+            else:
+                e[n, j] *= step
+
+
+@kernel
+def product(x: F32, w: F32, z: F32) -> None:
+    """Onto `z`: ``x @ w``, row of `w` by row, skipping inputs that are 0."""
+    zero = x.dtype.type(0)
+    z[:] = zero
+    for n in range(x.shape[0]):
+        row = z[n]
+        for i in range(x.shape[1]):
+            factor = x[n, i]
+            if factor != zero:
+                weights = w[i]
+                for j in range(row.size):
+                    row[j] += factor * weights[j]
+
+
+@kernel
+def add_outer(x: F32, d: F32, w: F32) -> None:
+    """Onto `w`: ``w + x.T @ d``, skipping inputs that are 0; no buffer for the gradient."""
+    zero = x.dtype.type(0)
+    for i in range(x.shape[1]):
+        weights = w[i]
+        for n in range(x.shape[0]):
+            factor = x[n, i]
+            if factor != zero:
+                row = d[n]
+                for j in range(row.size):
+                    weights[j] += factor * row[j]
+
+
+@kernel
+def add_rows(d: F32, b: F32) -> None:
+    """Onto `b`: ``b + d.sum(axis=0)``."""
+    for n in range(d.shape[0]):
+        for j in range(b.size):
+            b[j] += d[n, j]

@@ -1,0 +1,61 @@
+"""Local errors: derivatives of a layer's own loss, one pass over the samples."""
+
+from __future__ import annotations
+
+import math
+
+from edgelearn.kernels._jit import F32, Labels, kernel
+
+
+@kernel
+def softmax_cross_entropy(labels: Labels, logits: F32, loss: F32) -> None:
+    """Onto `logits` (batch, classes): ``softmax(logits) - onehot(labels)``; adds to `loss`."""
+    for n in range(logits.shape[0]):
+        row = logits[n]
+        top = row[0]
+        for c in range(1, row.size):
+            top = max(top, row[c])
+        total = row.dtype.type(0)
+        margin = top - row[labels[n]]
+        for c in range(row.size):
+            row[c] = math.exp(row[c] - top)
+            total += row[c]
+        for c in range(row.size):
+            row[c] /= total
+        row[labels[n]] -= row.dtype.type(1)
+        loss[0] += margin + math.log(total)
+
+
+@kernel
+def probability_error(labels: Labels, a: F32, e: F32, loss: F32) -> None:
+    """Onto `e`: ``a - onehot(labels)`` for softmax outputs `a`; adds ``-log a`` to `loss`."""
+    tiny = a.dtype.type(1e-37)
+    for n in range(a.shape[0]):
+        for c in range(a.shape[1]):
+            e[n, c] = a[n, c]
+        e[n, labels[n]] -= a.dtype.type(1)
+        loss[0] -= math.log(max(a[n, labels[n]], tiny))
+
+
+@kernel
+def squared(labels: Labels, p: F32, a: F32, e: F32, loss: F32) -> None:
+    """Onto `e`: ``a - p[labels]``, the derivative of half the squared distance."""
+    for n in range(a.shape[0]):
+        target = p[labels[n]]
+        for j in range(a.shape[1]):
+            gap = a[n, j] - target[j]
+            e[n, j] = gap
+            loss[0] += a.dtype.type(0.5) * gap * gap
+
+
+@kernel
+def absolute(labels: Labels, p: F32, a: F32, e: F32, loss: F32) -> None:
+    """Onto `e`: ``sign(a - p[labels])``, the derivative of the absolute distance."""
+    zero = a.dtype.type(0)
+    one = a.dtype.type(1)
+    for n in range(a.shape[0]):
+        target = p[labels[n]]
+        for j in range(a.shape[1]):
+            gap = a[n, j] - target[j]
+            e[n, j] = one if gap > zero else (-one if gap < zero else zero)
+            loss[0] += abs(gap)
