@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.losses import head_error
 from edgelearn.network import Block, Network
@@ -71,8 +72,8 @@ class Buffers:
             labels[place] = y[row]
         normalizer = self.network.normalizer
         if normalizer is not None:
-            batch -= normalizer.mean
-            batch *= normalizer.scale
+            flat = batch.reshape(len(rows), -1)
+            kernels.dense.normalize(normalizer.mean.ravel(), normalizer.scale.ravel(), flat)
         return batch, labels
 
     def activation(self, index: int, block: Block, samples: int) -> F32:

@@ -49,6 +49,17 @@ def staged(target: Path) -> Iterator[Path]:
         stage.unlink(missing_ok=True)
 
 
+def require_writable(target: Path) -> None:
+    """Raise `OutputError` now rather than after hours of work if `target` cannot be written."""
+    if target.is_dir():
+        raise _cannot_write(target, IsADirectoryError("it is a folder"))
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+
+
 def write_atomic(target: Path, content: bytes) -> None:
     """Replace `target` by `content`, all of it or nothing."""
     with staged(target) as stage:

@@ -31,15 +31,17 @@ def emit(result: object, as_json: bool, show: Callable[[], None]) -> None:
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Print `rows` as a table on stdout; the keys of the first row are the headings."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
-    grid = Table(title=title, title_justify="left")
+    grid = Table(box=SIMPLE, pad_edge=False)
     for position, heading in enumerate(rows[0] if rows else ()):
         grid.add_column(heading, justify="left" if position == 0 else "right", overflow="fold")
     for row in rows:
         grid.add_row(*(str(value) for value in row.values()))
-    Console(soft_wrap=False).print(grid)
+    click.echo(title)
+    Console().print(grid)
 
 
 def human_bytes(size_bytes: float) -> str:

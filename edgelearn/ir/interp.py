@@ -12,30 +12,38 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Array
 from edgelearn.errors import DataShapeError
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.interp_spatial import conv2d, pool2d
 from edgelearn.ir.ops import (
     AddOuter,
     BatchSize,
     Binary,
+    Concat,
+    Conv2d,
     Gather,
     MatMul,
     OneHot,
     Op,
+    Pool2d,
     Reduce,
     Reshape,
+    Slice,
     Softmax,
+    Transpose,
     Unary,
 )
 from edgelearn.ir.tensor import TensorSpec
 
 
 def _relu(a: Array) -> Array:
-    return np.maximum(a, a.dtype.type(0))
+    value: Array = np.maximum(a, a.dtype.type(0))
+    return value
 
 
 def _sigmoid(a: Array) -> Array:
     one = a.dtype.type(1)
     small = np.exp(-np.abs(a))
-    return np.where(a >= 0, one / (one + small), small / (one + small))
+    value: Array = np.where(a >= 0, one / (one + small), small / (one + small))
+    return value
 
 
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
@@ -62,14 +70,22 @@ REDUCE: dict[str, Callable[..., Any]] = {"sum": np.sum, "mean": np.mean, "max": 
 
 def _softmax(a: Array) -> Array:
     powers: Array = np.exp(a - a.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True, dtype=a.dtype)
+    value: Array = powers / powers.sum(axis=-1, keepdims=True, dtype=a.dtype)
+    return value
 
 
 def _one_hot(labels: Array, depth: int) -> Array:
-    return (labels[..., None] == np.arange(depth)).astype(np.float32)
+    hits: Array = labels[..., None] == np.arange(depth)
+    return hits.astype(np.float32)
 
 
-def evaluate(op: Op, *inputs: Array) -> Array:
+def _along(a: Array, axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    picks = [slice(None)] * a.ndim
+    picks[axis] = slice(start, stop)
+    return tuple(picks)
+
+
+def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm an op
     """The value of one op.
 
     >>> import numpy as np
@@ -99,6 +115,16 @@ def evaluate(op: Op, *inputs: Array) -> Array:
             value = a[inputs[1]]
         case BatchSize():
             value = np.float32(a.shape[0])
+        case Conv2d():
+            value = conv2d(op, a, inputs[1])
+        case Pool2d():
+            value = pool2d(op, a)
+        case Transpose():
+            value = a.transpose(op.perm)
+        case Concat():
+            value = np.concatenate(inputs, axis=op.axis)
+        case Slice():
+            value = a[_along(a, op.axis, op.start, op.stop)]
         case _:
             assert_never(op)
     return np.asarray(value)
@@ -112,7 +138,9 @@ class RunResult:
     states: dict[str, Array]
 
 
-def _feed(graph: Graph, name: str, value: Array, batch: int | None) -> tuple[TensorSpec, int | None]:
+def _feed(
+    graph: Graph, name: str, value: Array, batch: int | None
+) -> tuple[TensorSpec, int | None]:
     spec = graph.specs[name]
     if spec.has_batch and value.ndim == len(spec.shape) and batch is None:
         batch = value.shape[spec.shape.index(-1)]

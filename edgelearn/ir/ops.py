@@ -19,56 +19,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NoReturn, TypeAlias, get_args
+from typing import ClassVar, Literal, TypeAlias, get_args
 
-from edgelearn.arrays import Shape
-from edgelearn.errors import GraphError
-from edgelearn.ir.tensor import BATCH, TensorSpec
+from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
+from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, Transpose
+from edgelearn.ir.ops_spatial import Conv2d, Pool2d
+from edgelearn.ir.tensor import TensorSpec
+
+__all__ = [
+    "OPS",
+    "AddOuter",
+    "BatchSize",
+    "Binary",
+    "BinaryKind",
+    "Concat",
+    "Conv2d",
+    "Gather",
+    "MatMul",
+    "OneHot",
+    "Op",
+    "Pool2d",
+    "Reduce",
+    "ReduceKind",
+    "Reshape",
+    "Slice",
+    "Softmax",
+    "Transpose",
+    "Unary",
+    "UnaryKind",
+]
 
 BinaryKind: TypeAlias = Literal["add", "sub", "mul", "div", "max", "min"]
 UnaryKind: TypeAlias = Literal[
     "tanh", "relu", "sigmoid", "exp", "log", "sqrt", "abs", "sign", "neg"
 ]
 ReduceKind: TypeAlias = Literal["sum", "mean", "max"]
-
-
-def _refuse(op: object, expected: str, *specs: TensorSpec) -> NoReturn:
-    raise GraphError(
-        f"op {type(op).__name__}",
-        expected=expected,
-        got=" and ".join(map(str, specs)),
-        fix="connect tensors that fit",
-    )
-
-
-def _require_float(op: object, *specs: TensorSpec) -> None:
-    if any(s.dtype != "float32" for s in specs):
-        _refuse(op, "float32", *specs)
-
-
-def _require_kind(op: object, kind: str, known: object) -> None:
-    names = get_args(known)
-    if kind not in names:
-        raise GraphError(
-            f"op {type(op).__name__}", expected=f"a kind of {names}", got=repr(kind), fix="use one"
-        )
-
-
-def _axis(axis: int, rank: int) -> int:
-    return axis + rank if axis < 0 else axis
-
-
-def broadcast(op: object, a: TensorSpec, b: TensorSpec) -> Shape:
-    """The common shape by NumPy's rule; `BATCH` meets only itself, 1, or a missing axis."""
-    rank = max(len(a.shape), len(b.shape))
-    dims = []
-    for m, n in zip(
-        (1,) * (rank - len(a.shape)) + a.shape, (1,) * (rank - len(b.shape)) + b.shape, strict=True
-    ):
-        if m != n and 1 not in (m, n):
-            _refuse(op, "shapes that broadcast", a, b)
-        dims.append(n if m == 1 else m)
-    return tuple(dims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +67,15 @@ class MatMul:
 
     def _dims(self, a: TensorSpec, b: TensorSpec) -> tuple[int, int, int]:
         if len(a.shape) != 2 or len(b.shape) != 2:
-            _refuse(self, "two matrices", a, b)
+            refuse(self, "two matrices", a, b)
         rows, inner = a.shape[::-1] if self.transpose_a else a.shape
         inner_b, columns = b.shape[::-1] if self.transpose_b else b.shape
         if inner != inner_b:
-            _refuse(self, "equal inner dimensions", a, b)
+            refuse(self, "equal inner dimensions", a, b)
         return rows, inner, columns
 
     def infer(self, a: TensorSpec, b: TensorSpec) -> TensorSpec:
-        _require_float(self, a, b)
+        require_float(self, a, b)
         rows, _, columns = self._dims(a, b)
         return TensorSpec((rows, columns))
 
@@ -109,11 +94,11 @@ class AddOuter:
     overwrites: ClassVar[tuple[int, ...]] = (0,)
 
     def infer(self, w: TensorSpec, x: TensorSpec, d: TensorSpec) -> TensorSpec:
-        _require_float(self, w, x, d)
+        require_float(self, w, x, d)
         if len(x.shape) != 2 or len(d.shape) != 2 or x.shape[0] != d.shape[0]:
-            _refuse(self, "x and d with one row per sample", w, x, d)
+            refuse(self, "x and d with one row per sample", w, x, d)
         if w.shape != (x.shape[1], d.shape[1]):
-            _refuse(self, "w of shape (columns of x, columns of d)", w, x, d)
+            refuse(self, "w of shape (columns of x, columns of d)", w, x, d)
         return w
 
     def macs(self, w: TensorSpec, x: TensorSpec, d: TensorSpec) -> int:
@@ -129,10 +114,10 @@ class Binary:
     overwrites: ClassVar[tuple[int, ...]] = (0, 1)
 
     def __post_init__(self) -> None:
-        _require_kind(self, self.kind, BinaryKind)
+        require_kind(self, self.kind, BinaryKind)
 
     def infer(self, a: TensorSpec, b: TensorSpec) -> TensorSpec:
-        _require_float(self, a, b)
+        require_float(self, a, b)
         return TensorSpec(broadcast(self, a, b))
 
     def macs(self, a: TensorSpec, b: TensorSpec) -> int:
@@ -148,10 +133,10 @@ class Unary:
     overwrites: ClassVar[tuple[int, ...]] = (0,)
 
     def __post_init__(self) -> None:
-        _require_kind(self, self.kind, UnaryKind)
+        require_kind(self, self.kind, UnaryKind)
 
     def infer(self, a: TensorSpec) -> TensorSpec:
-        _require_float(self, a)
+        require_float(self, a)
         return a
 
     def macs(self, a: TensorSpec) -> int:
@@ -166,9 +151,9 @@ class Softmax:
     overwrites: ClassVar[tuple[int, ...]] = (0,)
 
     def infer(self, a: TensorSpec) -> TensorSpec:
-        _require_float(self, a)
+        require_float(self, a)
         if not a.shape:
-            _refuse(self, "at least one axis", a)
+            refuse(self, "at least one axis", a)
         return a
 
     def macs(self, a: TensorSpec) -> int:
@@ -186,42 +171,17 @@ class Reduce:
     overwrites: ClassVar[tuple[int, ...]] = ()
 
     def __post_init__(self) -> None:
-        _require_kind(self, self.kind, ReduceKind)
+        require_kind(self, self.kind, ReduceKind)
 
     def infer(self, a: TensorSpec) -> TensorSpec:
-        _require_float(self, a)
+        require_float(self, a)
         rank = len(a.shape)
-        axes = {_axis(axis, rank) for axis in self.axes}
+        axes = {resolve_axis(axis, rank) for axis in self.axes}
         if not axes or len(axes) != len(self.axes) or not axes <= set(range(rank)):
-            _refuse(self, f"distinct axes among {rank}, got {self.axes}", a)
+            refuse(self, f"distinct axes among {rank}, got {self.axes}", a)
         if self.keepdims:
             return TensorSpec(tuple(1 if i in axes else d for i, d in enumerate(a.shape)))
         return TensorSpec(tuple(d for i, d in enumerate(a.shape) if i not in axes))
-
-    def macs(self, a: TensorSpec) -> int:
-        return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Reshape:
-    """The same elements in the same order in another `shape`; one -1 takes what is left."""
-
-    shape: Shape
-    arity: ClassVar[int] = 1
-    overwrites: ClassVar[tuple[int, ...]] = (0,)
-
-    def infer(self, a: TensorSpec) -> TensorSpec:
-        rest = math.prod(d for d in self.shape if d != BATCH)
-        if self.shape.count(BATCH) > 1 or (a.has_batch and BATCH not in self.shape):
-            _refuse(self, f"one open dimension in {self.shape}", a)
-        if a.has_batch:
-            if math.prod(d for d in a.shape if d != BATCH) != rest:
-                _refuse(self, f"as many elements a sample as {self.shape}", a)
-            return TensorSpec(self.shape, a.dtype)
-        left = a.size // rest if BATCH in self.shape and rest else 1
-        if rest * left != a.size:
-            _refuse(self, f"as many elements as {self.shape}", a)
-        return TensorSpec(tuple(left if d == BATCH else d for d in self.shape), a.dtype)
 
     def macs(self, a: TensorSpec) -> int:
         return 0
@@ -237,26 +197,10 @@ class OneHot:
 
     def infer(self, labels: TensorSpec) -> TensorSpec:
         if labels.dtype not in ("int32", "int64"):
-            _refuse(self, "integer class indices", labels)
+            refuse(self, "integer class indices", labels)
         return TensorSpec((*labels.shape, self.depth))
 
     def macs(self, labels: TensorSpec) -> int:
-        return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Gather:
-    """Rows of a matrix: ``table[indices]``."""
-
-    arity: ClassVar[int] = 2
-    overwrites: ClassVar[tuple[int, ...]] = ()
-
-    def infer(self, table: TensorSpec, indices: TensorSpec) -> TensorSpec:
-        if len(table.shape) != 2 or indices.dtype not in ("int32", "int64"):
-            _refuse(self, "a matrix and integer row indices", table, indices)
-        return TensorSpec((*indices.shape, table.shape[1]), table.dtype)
-
-    def macs(self, table: TensorSpec, indices: TensorSpec) -> int:
         return 0
 
 
@@ -269,7 +213,7 @@ class BatchSize:
 
     def infer(self, a: TensorSpec) -> TensorSpec:
         if not a.shape:
-            _refuse(self, "at least one axis", a)
+            refuse(self, "at least one axis", a)
         return TensorSpec(())
 
     def macs(self, a: TensorSpec) -> int:
@@ -287,6 +231,11 @@ Op: TypeAlias = (
     | OneHot
     | Gather
     | BatchSize
+    | Conv2d
+    | Pool2d
+    | Transpose
+    | Concat
+    | Slice
 )
 
 OPS: dict[str, type[Op]] = {kind.__name__: kind for kind in get_args(Op)}

@@ -14,6 +14,15 @@ SOFTMAX: Final = 3
 
 
 @kernel
+def normalize(mean: F32, scale: F32, x: F32) -> None:
+    """Onto `x` (batch, features): ``(x - mean) * scale``, one mean for all or one a feature."""
+    step = 0 if mean.size == 1 else 1
+    for n in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            x[n, i] = (x[n, i] - mean[i * step]) * scale[i * step]
+
+
+@kernel
 def activate(b: F32, kind: int, z: F32) -> None:
     """Onto `z`: ``act(z + b)``, shape (batch, units)."""
     zero = z.dtype.type(0)

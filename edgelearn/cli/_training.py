@@ -1,0 +1,130 @@
+"""The parts of `edgelearn train`: where a run begins, how it ends, what it prints."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+import msgspec
+
+from edgelearn import datasets, modelfile, workflow
+from edgelearn.cli._output import human_bytes, human_seconds, table
+from edgelearn.cli._progress import Watch, downloads
+from edgelearn.config import read_recipe
+from edgelearn.datasets import Dataset
+from edgelearn.errors import MissingFile, OptionError
+from edgelearn.files import require_writable
+from edgelearn.modelfile import Model
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Where an interrupted run leaves what it has, beside `out`."""
+    return out.with_name(f"{out.stem}.ckpt.safetensors")
+
+
+def begun(recipe: Path | None, data: Path | None, overrides: Sequence[str]) -> tuple[Model, Dataset]:
+    """A new model and its data."""
+    if recipe is None:
+        chosen = workflow.embedded_recipe(tuple(overrides))
+    else:
+        chosen = read_recipe(recipe, overrides)
+    if data is not None:
+        chosen = msgspec.structs.replace(chosen, dataset=workflow.guess_source(data))
+    dataset = load(chosen.dataset)
+    return workflow.new_model(chosen, dataset), dataset
+
+
+def resumed(
+    out: Path, recipe: Path | None, data: Path | None, overrides: Sequence[str]
+) -> tuple[Model, Dataset]:
+    """The model that an interrupted run left, and its data."""
+    if recipe is not None or overrides:
+        raise OptionError(
+            "option --resume",
+            expected="no recipe and no -s beside it: the checkpoint holds the recipe",
+            got="both",
+            fix="leave them out, or leave out --resume to begin anew",
+        )
+    path = checkpoint_path(out)
+    if not path.is_file():
+        raise MissingFile(
+            f"checkpoint {str(path)!r}",
+            expected="the checkpoint of an interrupted run",
+            got="no such file",
+            fix="leave out --resume to begin anew",
+        )
+    model = modelfile.load(path)
+    source = model.recipe.dataset if data is None else workflow.guess_source(data)
+    return model, load(source)
+
+
+def load(source: datasets.Source) -> Dataset:
+    """The data of `source`, with a progress bar if it must be downloaded."""
+    with downloads() as tell:
+        return datasets.load(source, tell)
+
+
+def require_budget(model: Model, dataset: Dataset, budget: str) -> None:
+    """Refuse before anything runs if the working set is over `budget`."""
+    from firmware_sim.budgets import parse_bytes
+
+    workflow.require_budget(model.recipe, dataset, parse_bytes(budget, "option --budget"))
+
+
+def run(model: Model, dataset: Dataset, out: Path) -> tuple[dict[str, Any] | None, int]:
+    """Train, and write the model or, if a signal came, a checkpoint; the exit code says which."""
+    require_writable(out)
+    with _caught_signals() as caught, Watch(model, dataset) as watch:
+        observer = workflow.Observer(watch.on_step, watch.on_epoch, lambda: bool(caught))
+        model, report = workflow.train(model, dataset, observer)
+    if report is None:
+        modelfile.save(checkpoint_path(out), model)
+        click.echo(f"stopped; go on with: edgelearn train --resume --out {out}", err=True)
+        return None, 128 + caught[0]
+    modelfile.save(out, model)
+    checkpoint_path(out).unlink(missing_ok=True)
+    return msgspec.to_builtins(report), 0
+
+
+@contextmanager
+def _caught_signals() -> Iterator[list[int]]:
+    """Signals that came in this block: the first lets the step end, the second does not wait."""
+    caught: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        if caught:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    before: dict[int, Any] = {n: signal.signal(n, remember) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Print a training report for a person."""
+    rows = [
+        {
+            "layer": layer["name"],
+            "kind": layer["kind"],
+            "parameters": f"{layer['params']:,}",
+            "accuracy of its readout": f"{layer['accuracy']:.2%}",
+        }
+        for layer in result["layers"]
+    ]
+    table(f"{result['recipe']}: test accuracy {result['accuracy']:.2%}", rows)
+    speed = f"{result['samples_per_second']:,.0f} samples/s"
+    click.echo(f"time         {human_seconds(result['seconds'])} ({speed})")
+    click.echo(f"working set  {human_bytes(result['working_set_bytes'])} (arrays of training)")
+    click.echo(f"peak RSS     {human_bytes(result['peak_rss_bytes'])} (this whole process)")
+    click.echo(f"model        {result['model']}")
+
+

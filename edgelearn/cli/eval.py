@@ -1,0 +1,64 @@
+"""`edgelearn eval`: how well a model does on test data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgelearn.cli._output import emit, json_option, model_option, table
+
+
+@click.command(name="eval")
+@model_option
+@click.option("--data", type=click.Path(path_type=Path), help="Test on this data instead.")
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 1),
+    help="Exit with 1 if the accuracy is lower, e.g. 0.95.",
+)
+@json_option
+def command(model: Path, data: Path | None, fail_under: float | None, as_json: bool) -> None:
+    """Accuracy, loss, confusion matrix, and the accuracy of every layer's own readout.
+
+    The test part of the data is used, that which the model was not trained on.
+
+    \b
+    Example:
+      edgelearn eval --fail-under 0.95
+    """
+    import msgspec
+
+    from edgelearn import modelfile, workflow
+    from edgelearn.cli import _training
+    from edgelearn.errors import BelowThreshold
+
+    loaded = modelfile.load(model)
+    source = loaded.recipe.dataset if data is None else workflow.guess_source(data)
+    report = workflow.score(loaded, _training.load(source))
+    result: dict[str, Any] = {"model": str(model), **msgspec.to_builtins(report)}
+    emit(result, as_json, lambda: _show(result, loaded.network.classes))
+    if fail_under is not None and report.accuracy < fail_under:
+        raise BelowThreshold(
+            f"model {str(model)!r}",
+            expected=f"an accuracy of at least {fail_under}",
+            got=f"{report.accuracy:.4f}",
+            fix="train longer or wider, or lower --fail-under",
+        )
+
+
+def _show(result: dict[str, Any], classes: tuple[str, ...]) -> None:
+    click.echo(
+        f"accuracy {result['accuracy']:.2%}, loss {result['loss']:.4f}, "
+        f"{result['samples']} samples\n"
+    )
+    table(
+        "accuracy of each layer's readout",
+        [{"layer": la["name"], "accuracy": f"{la['accuracy']:.2%}"} for la in result["layers"]],
+    )
+    rows = [
+        {"true": name, **{c: n or "." for c, n in zip(classes, counts, strict=True)}}
+        for name, counts in zip(classes, result["confusion"], strict=True)
+    ]
+    table("confusion: a row for each true class, a column for each prediction", rows)

@@ -1,0 +1,59 @@
+"""`edgelearn train`: train a model on this device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgelearn.cli._output import emit, json_option
+
+
+@click.command(name="train")
+@click.argument("recipe", required=False, type=click.Path(path_type=Path))
+@click.option("--data", type=click.Path(path_type=Path), help="Train on this data instead.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="model.safetensors",
+    show_default=True,
+    help="Where the model goes.",
+)
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
+@click.option("--budget", help="Refuse to start if the working set is larger, e.g. 24MB.")
+@click.option(
+    "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe."
+)
+@json_option
+def command(
+    recipe: Path | None,
+    data: Path | None,
+    out: Path,
+    resume: bool,
+    budget: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Train by tpSGD, layer by layer, without backpropagation.
+
+    RECIPE is a TOML file; without it, a small network learns the real handwritten digits that
+    are shipped with edgelearn. Ctrl-C or SIGTERM leaves a checkpoint that --resume goes on from.
+
+    \b
+    Example:
+      edgelearn train
+      edgelearn train models/mnist-mlp.toml -s train.epochs=5
+    """
+    from edgelearn.cli import _training
+
+    if resume:
+        model, dataset = _training.resumed(out, recipe, data, overrides)
+    else:
+        model, dataset = _training.begun(recipe, data, overrides)
+    if budget is not None:
+        _training.require_budget(model, dataset, budget)
+    report, code = _training.run(model, dataset, out)
+    if report is not None:
+        result = {"model": str(out), **report}
+        emit(result, as_json, lambda: _training.show(result))
+    return code

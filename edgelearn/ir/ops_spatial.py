@@ -1,0 +1,95 @@
+"""The operations of images; `edgelearn.ir.ops` says what each class has."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
+
+from edgelearn.ir._rules import refuse, require_float, require_kind, require_positive
+from edgelearn.ir.tensor import BATCH, TensorSpec
+
+PoolKind: TypeAlias = Literal["max", "avg"]
+Pair: TypeAlias = tuple[int, int]
+Pads: TypeAlias = tuple[int, int, int, int]
+"""Rows or columns of padding: top, left, bottom, right."""
+
+
+def _out_length(size: int, kernel: int, stride: int, pad: int) -> int:
+    return (size + pad - kernel) // stride + 1
+
+
+def _out_image(op: Conv2d | Pool2d, x: TensorSpec, kernel: Pair) -> Pair:
+    """Height and width after sliding `kernel` over the padded `x`."""
+    if len(x.shape) != 4 or BATCH in x.shape[1:]:
+        refuse(op, "an image (batch, height, width, channels)", x)
+    (top, left, bottom, right), (rows, columns) = op.pads, op.strides
+    height = _out_length(x.shape[1], kernel[0], rows, top + bottom)
+    width = _out_length(x.shape[2], kernel[1], columns, left + right)
+    if height < 1 or width < 1:
+        refuse(op, f"an image of at least {kernel[0]} x {kernel[1]} with its padding", x)
+    return height, width
+
+
+@dataclass(frozen=True, slots=True)
+class Conv2d:
+    """The correlation of images (n, h, w, c) with filters (kh, kw, c / groups, m): (n, h', w', m).
+
+    The filters lie as dense weights do, inputs before outputs: as a matrix
+    (kh * kw * c, m) they meet patches in a `MatMul` and are trained by `AddOuter`.
+    """
+
+    strides: Pair = (1, 1)
+    pads: Pads = (0, 0, 0, 0)
+    dilations: Pair = (1, 1)
+    groups: int = 1
+    arity: ClassVar[int] = 2
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        require_positive(self, *self.strides, *self.dilations, self.groups)
+        require_positive(self, *(pad + 1 for pad in self.pads))
+
+    def infer(self, x: TensorSpec, w: TensorSpec) -> TensorSpec:
+        require_float(self, x, w)
+        if len(w.shape) != 4 or w.has_batch:
+            refuse(self, "filters (height, width, channels / groups, outputs)", x, w)
+        kernel = (
+            (w.shape[0] - 1) * self.dilations[0] + 1,
+            (w.shape[1] - 1) * self.dilations[1] + 1,
+        )
+        height, width = _out_image(self, x, kernel)
+        if x.shape[3] != w.shape[2] * self.groups or w.shape[3] % self.groups:
+            refuse(self, f"channels and outputs that split into {self.groups} groups", x, w)
+        return TensorSpec((x.shape[0], height, width, w.shape[3]))
+
+    def macs(self, x: TensorSpec, w: TensorSpec) -> int:
+        return self.infer(x, w).size * math.prod(w.shape[:3])
+
+
+@dataclass(frozen=True, slots=True)
+class Pool2d:
+    """The maximum or mean of each window of an image (n, h, w, c); padding is left out of both."""
+
+    kind: PoolKind
+    kernel: Pair
+    strides: Pair = (1, 1)
+    pads: Pads = (0, 0, 0, 0)
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        require_kind(self, self.kind, PoolKind)
+        require_positive(self, *self.kernel, *self.strides)
+        require_positive(self, *(pad + 1 for pad in self.pads))
+        room = (*self.kernel, *self.kernel)
+        # A window must hold one real element at least.
+        require_positive(self, *(k - pad for k, pad in zip(room, self.pads, strict=True)))
+
+    def infer(self, x: TensorSpec) -> TensorSpec:
+        require_float(self, x)
+        height, width = _out_image(self, x, self.kernel)
+        return TensorSpec((x.shape[0], height, width, x.shape[3]))
+
+    def macs(self, x: TensorSpec) -> int:
+        return 0

@@ -1,0 +1,190 @@
+"""A training run from recipe to model: load, normalise, build, fit, evaluate."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import platform
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import msgspec
+from threadpoolctl import threadpool_limits
+
+from edgelearn.config import Recipe, read_recipe
+from edgelearn.datasets import Dataset, Source
+from edgelearn.engine import working_set_bytes
+from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
+from edgelearn.evaluation import Evaluation, evaluate
+from edgelearn.modelfile import Model, golden_samples
+from edgelearn.network import build
+from edgelearn.normalize import Normalizer
+from edgelearn.planning import blank_network
+from edgelearn.trainer import EpochReport, Position, fit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observer:
+    """Who is told of a run, and who may stop it between two steps."""
+
+    on_step: Callable[[Position, float], None] = lambda _position, _loss: None
+    on_epoch: Callable[[EpochReport], None] = lambda _report: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+class TrainReport(msgspec.Struct, frozen=True):
+    """What a finished run reached; SI units, the keys of ``edgelearn train --json``."""
+
+    recipe: str
+    seed: int
+    epochs: int
+    samples: int
+    seconds: float
+    samples_per_second: float
+    accuracy: float
+    loss: float
+    working_set_bytes: int
+    peak_rss_bytes: int
+    layers: list[dict[str, object]]
+
+
+def embedded_recipe(overrides: tuple[str, ...] = ()) -> Recipe:
+    """The default: real handwritten digits, shipped with the package.
+
+    >>> embedded_recipe().name
+    'digits-mlp'
+    """
+    with as_file(files("edgelearn.recipes") / "digits-mlp.toml") as path:
+        return read_recipe(path, overrides)
+
+
+def guess_source(path: Path) -> Source:
+    """The format of the data at `path`, judged by its name.
+
+    Raises
+    ------
+    MissingFile, UnknownName
+    """
+    if path.is_dir():
+        return Source(format="idx", path=str(path))
+    if path.suffix == ".npz":
+        return Source(format="npz", path=str(path))
+    if not path.exists():
+        raise MissingFile(
+            f"data {str(path)!r}", expected="a file or folder", got="none", fix="check the path"
+        )
+    raise UnknownName(
+        f"data {str(path)!r}",
+        expected="an .npz archive or a folder of IDX files",
+        got=f"a file ending in {path.suffix!r}",
+        fix="save the arrays x_train, y_train, x_test, y_test with numpy.savez",
+    )
+
+
+def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
+    """Raise `OverBudget` if the working set of training would not fit, before anything runs."""
+    network = blank_network(recipe, dataset.spec)
+    needed = working_set_bytes(network, recipe.train.batch)
+    if needed <= budget_bytes:
+        return
+    fitting = [b for b in range(1, recipe.train.batch) if working_set_bytes(network, b) <= budget_bytes]
+    fix = f"-s train.batch={fitting[-1]} fits" if fitting else "use fewer units"
+    raise OverBudget(
+        f"recipe {recipe.name!r}",
+        expected=f"a working set of at most {budget_bytes} bytes",
+        got=f"{needed} bytes at batch {recipe.train.batch}",
+        fix=fix,
+    )
+
+
+def new_model(recipe: Recipe, dataset: Dataset) -> Model:
+    """The untrained model of `recipe`, its normaliser fitted on the training part."""
+    normalizer = Normalizer.fit(recipe.input, dataset.x_train)
+    spec = dataset.spec
+    network = build(recipe, spec.in_shape, spec.classes, normalizer)
+    return Model(network, recipe, Position(), golden_samples(dataset), {})
+
+
+def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, TrainReport | None]:
+    """Train `model` from where it stands, and evaluate it when it is done.
+
+    Returns the model and, unless it was stopped, the report.
+    """
+    if dataset.classes != model.network.classes:
+        raise DataShapeError(
+            f"data {dataset.name!r}",
+            expected=f"the classes of the model, {', '.join(model.network.classes)}",
+            got=", ".join(dataset.classes),
+            fix="go on with the data that training was begun with",
+        )
+    config = model.recipe.train
+    steps = 0
+
+    def on_step(position: Position, loss: float) -> None:
+        nonlocal steps
+        steps += 1
+        observer.on_step(position, loss)
+
+    started = time.perf_counter()
+    with one_thread():
+        stopped = fit(
+            model.network,
+            dataset.x_train,
+            dataset.y_train,
+            config,
+            start=model.position,
+            on_step=on_step,
+            on_epoch=observer.on_epoch,
+            should_stop=observer.should_stop,
+        )
+        seconds = time.perf_counter() - started
+        if stopped is not None:
+            return replace(model, position=stopped), None
+        result = evaluate(model.network, dataset.x_test, dataset.y_test)
+    per_step = len(dataset.x_train) / math.ceil(len(dataset.x_train) / config.batch)
+    report = _report(model, dataset, seconds, steps * per_step / seconds, result)
+    card = {
+        "method": "tpSGD family: layer-local learning from fixed random label projections",
+        "dataset": dataset.name,
+        "train_samples": len(dataset.x_train),
+        "test_samples": len(dataset.x_test),
+        "machine": platform.machine(),
+        **msgspec.to_builtins(report),
+    }
+    return replace(model, position=None, card=card), report
+
+
+def _report(
+    model: Model, dataset: Dataset, seconds: float, samples_per_second: float, result: Evaluation
+) -> TrainReport:
+    config = model.recipe.train
+    return TrainReport(
+        recipe=model.recipe.name,
+        seed=config.seed,
+        epochs=config.epochs,
+        samples=len(dataset.x_train),
+        seconds=seconds,
+        samples_per_second=samples_per_second,
+        accuracy=result.accuracy,
+        loss=result.loss,
+        working_set_bytes=working_set_bytes(model.network, config.batch),
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        layers=[msgspec.to_builtins(layer) for layer in result.layers],
+    )
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: at these sizes more are slower, and results depend on how many."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+def score(model: Model, dataset: Dataset) -> Evaluation:
+    """How well `model` does on the test part of `dataset`."""
+    with one_thread():
+        return evaluate(model.network, dataset.x_test, dataset.y_test)

@@ -1,0 +1,52 @@
+"""Fixtures that every kind of test shares: real data, small real models."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edgelearn import datasets, modelfile, workflow
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data sets, or a skip that says what is missing."""
+    folder = os.environ.get("EDGELEARN_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("EDGELEARN_DATA does not name a folder of data sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mnist_folder(data_folder: Path) -> Path:
+    """MNIST's four files, or a skip."""
+    if not (data_folder / "mnist").is_dir():
+        pytest.skip("EDGELEARN_DATA has no folder mnist")
+    return data_folder / "mnist"
+
+
+@pytest.fixture(scope="session")
+def digits() -> datasets.Dataset:
+    """The digits that are shipped."""
+    return datasets.load(datasets.Source(name="digits"))
+
+
+@pytest.fixture(scope="session")
+def trained(digits: datasets.Dataset) -> modelfile.Model:
+    """The default model after a short training; do not change its arrays."""
+    recipe = workflow.embedded_recipe(("train.epochs=3",))
+    model, report = workflow.train(
+        workflow.new_model(recipe, digits), digits, workflow.Observer()
+    )
+    assert report is not None
+    return model
+
+
+@pytest.fixture(scope="session")
+def model_path(trained: modelfile.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`trained` as a file."""
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    modelfile.save(path, trained)
+    return path

@@ -1,0 +1,98 @@
+"""Compiled kernels equal their Python source, and have one signature each."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from edgelearn import engine, kernels, workflow
+from edgelearn.kernels import dense, errors
+
+KERNELS = {
+    f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
+    for module in (dense, errors)
+    for name, function in vars(module).items()
+    if hasattr(function, "py_func")
+}
+
+
+def arguments(function, seed=0):
+    """Arrays for a kernel, by the names of its parameters."""
+    rng = np.random.default_rng(seed)
+    batch, fan_in, units = 5, 7, 4
+
+    def floats(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    made = {
+        "x": floats(batch, fan_in) * (rng.random((batch, fan_in)) < 0.7),
+        "mean": floats(fan_in),
+        "scale": floats(fan_in),
+        "w": floats(fan_in, units),
+        "b": floats(units),
+        "p": floats(units, units),
+        "z": floats(batch, units),
+        "a": rng.random((batch, units)).astype(np.float32),
+        "d": floats(batch, units),
+        "e": floats(batch, units),
+        "logits": floats(batch, units),
+        "labels": rng.integers(0, units, batch),
+        "rate": np.array([0.1], np.float32),
+        "loss": np.zeros(1, np.float32),
+    }
+    return [made[name] for name in inspect.signature(function.py_func).parameters if name in made]
+
+
+def calls(function):
+    """The argument lists to try: one, or one for each activation."""
+    names = list(inspect.signature(function.py_func).parameters)
+    if "kind" not in names:
+        return [arguments(function)]
+    lists = []
+    for kind in (dense.LINEAR, dense.TANH, dense.RELU, dense.SOFTMAX):
+        values = arguments(function)
+        values.insert(names.index("kind"), kind)
+        lists.append(values)
+    return lists
+
+
+def copied(values):
+    return [v.copy() if isinstance(v, np.ndarray) else v for v in values]
+
+
+def test_all_kernels_are_found():
+    assert len(KERNELS) >= 10
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_compiled_equals_python(name):
+    function = KERNELS[name]
+    for values in calls(function):
+        compiled, plain = copied(values), copied(values)
+        function(*compiled)
+        function.py_func(*plain)
+        changed = False
+        for before, one, other in zip(values, compiled, plain, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+            changed |= not np.array_equal(before, one)
+        assert changed
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_a_training_step_compiles_one_signature_a_kernel(digits, batch):
+    recipe = workflow.embedded_recipe((f"train.batch={batch}",))
+    network = workflow.new_model(recipe, digits).network
+    buffers = engine.Buffers(network, batch)
+    loaded = buffers.load(digits.x_train, digits.y_train, np.arange(batch))
+    engine.train_step(buffers, *loaded, 0.1, [0, 1])
+    engine.forward(network, loaded[0], buffers)
+    for name, function in KERNELS.items():
+        signatures = getattr(function, "signatures", [])
+        assert len(signatures) <= 1, f"{name}: {signatures}"
+
+
+def test_unknown_kernel_module():
+    with pytest.raises(AttributeError):
+        _ = kernels.no_such_module
