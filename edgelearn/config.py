@@ -132,7 +132,8 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
         }
         for block in recipe.layers
     ]
-    tables = {key: msgspec.to_builtins(getattr(recipe, key)) for key in ("dataset", "input", "train")}
+    parts = ("dataset", "input", "train")
+    tables = {key: msgspec.to_builtins(getattr(recipe, key)) for key in parts}
     return {"name": recipe.name, **tables, "layers": layers}
 
 
@@ -185,12 +186,10 @@ def _override(tables: dict[str, Any], override: str) -> None:
     """Set one ``table.key=value`` in `tables`; the value is TOML, or else a bare word."""
     path, equals, text = override.partition("=")
     *parents, key = path.strip().split(".")
+    table: Any = tables
     for parent in parents:
-        tables = tables.setdefault(parent, {})
-        if not isinstance(tables, dict):
-            equals = ""
-            break
-    if not equals or not key:
+        table = table.setdefault(parent, {}) if isinstance(table, dict) else None
+    if not equals or not key or not isinstance(table, dict):
         raise OptionError(
             f"option -s {override!r}",
             expected="table.key=value",
@@ -198,6 +197,6 @@ def _override(tables: dict[str, Any], override: str) -> None:
             fix="write e.g. -s train.epochs=5",
         )
     try:
-        tables[key] = tomllib.loads(f"value = {text}")["value"]
+        table[key] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        tables[key] = text.strip()
+        table[key] = text.strip()

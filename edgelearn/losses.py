@@ -5,6 +5,7 @@ Each loss says the same thing twice: as array code for the engine, as nodes for 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -14,7 +15,6 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Gather, OneHot
-from edgelearn.targets import root
 
 
 class LocalLoss(Protocol):
@@ -73,7 +73,7 @@ class SquaredDistance:
     gain: ClassVar[float] = 1.0
 
     def row_norm(self, gain: float, units: int) -> float:
-        return gain * root(units)
+        return gain * math.sqrt(units)
 
     def error(self, a: F32, labels: Array, p: F32, logits: F32, e: F32, loss: F32) -> None:
         kernels.errors.squared(labels, p, a, e, loss)
@@ -90,7 +90,7 @@ class AbsoluteDistance:
     gain: ClassVar[float] = 1.0
 
     def row_norm(self, gain: float, units: int) -> float:
-        return gain * root(units)
+        return gain * math.sqrt(units)
 
     def error(self, a: F32, labels: Array, p: F32, logits: F32, e: F32, loss: F32) -> None:
         kernels.errors.absolute(labels, p, a, e, loss)

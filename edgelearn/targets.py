@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -50,8 +49,3 @@ def projection(
         draws = (q * np.sign(np.diag(r))).T
     norms = np.sqrt((draws * draws).sum(axis=1, keepdims=True))
     return as_f32(draws * (row_norm / norms))
-
-
-def root(units: int) -> float:
-    """The row norm at which entries are about 1 in size."""
-    return math.sqrt(units)

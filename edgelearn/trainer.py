@@ -55,7 +55,7 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def fit(  # noqa: PLR0913  what to train, on what, how, from where, and whom to tell
+def fit(
     network: Network,
     x: Array,
     y: Array,

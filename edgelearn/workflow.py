@@ -91,8 +91,9 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     needed = working_set_bytes(network, recipe.train.batch)
     if needed <= budget_bytes:
         return
-    fitting = [b for b in range(1, recipe.train.batch) if working_set_bytes(network, b) <= budget_bytes]
-    fix = f"-s train.batch={fitting[-1]} fits" if fitting else "use fewer units"
+    smaller = range(recipe.train.batch - 1, 0, -1)
+    fitting = next((b for b in smaller if working_set_bytes(network, b) <= budget_bytes), None)
+    fix = f"-s train.batch={fitting} fits" if fitting else "use fewer units"
     raise OverBudget(
         f"recipe {recipe.name!r}",
         expected=f"a working set of at most {budget_bytes} bytes",

@@ -11,6 +11,7 @@ from types import TracebackType
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from typing_extensions import Self
 
 from edgelearn.datasets import Dataset
 from edgelearn.datasets import Progress as Tell
@@ -42,12 +43,15 @@ class Watch:
         self.task = self.bar.add_task("compiling kernels", total=total, note="")
         self.began = self.told = time.monotonic()
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self.bar.start()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.bar.stop()
 

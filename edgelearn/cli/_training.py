@@ -27,7 +27,9 @@ def checkpoint_path(out: Path) -> Path:
     return out.with_name(f"{out.stem}.ckpt.safetensors")
 
 
-def begun(recipe: Path | None, data: Path | None, overrides: Sequence[str]) -> tuple[Model, Dataset]:
+def begun(
+    recipe: Path | None, data: Path | None, overrides: Sequence[str]
+) -> tuple[Model, Dataset]:
     """A new model and its data."""
     if recipe is None:
         chosen = workflow.embedded_recipe(tuple(overrides))
@@ -101,7 +103,8 @@ def _caught_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         caught.append(number)
 
-    before: dict[int, Any] = {n: signal.signal(n, remember) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before: dict[int, Any] = {number: signal.signal(number, remember) for number in numbers}
     try:
         yield caught
     finally:
@@ -126,5 +129,3 @@ def show(result: Mapping[str, Any]) -> None:
     click.echo(f"working set  {human_bytes(result['working_set_bytes'])} (arrays of training)")
     click.echo(f"peak RSS     {human_bytes(result['peak_rss_bytes'])} (this whole process)")
     click.echo(f"model        {result['model']}")
-
-

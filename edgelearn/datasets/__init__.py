@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from typing import Any
 
-from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source, no_progress
+from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source, no_progress
 from edgelearn.errors import ConfigError, unknown
 
 __all__ = ["DataSpec", "Dataset", "Progress", "Source", "describe", "load", "names", "no_progress"]

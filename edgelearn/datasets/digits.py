@@ -12,7 +12,7 @@ from importlib.resources import files
 import numpy as np
 
 from edgelearn.arrays import Array
-from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source
+from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source
 from edgelearn.rng import Stream, permutation
 
 CLASSES = tuple("0123456789")

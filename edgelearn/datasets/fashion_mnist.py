@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgelearn.datasets import _mirror
-from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source
+from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source
 
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 SHA256 = {

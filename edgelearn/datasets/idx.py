@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgelearn.arrays import Array
-from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source
+from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source
 from edgelearn.errors import ConfigError, DataFileError, MissingFile
 
 PARTS = {

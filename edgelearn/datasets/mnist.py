@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgelearn.datasets import _mirror
-from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source
+from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source
 
 URL = "https://ossci-datasets.s3.amazonaws.com/mnist"
 SHA256 = {

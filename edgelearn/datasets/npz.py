@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edgelearn.arrays import Array
-from edgelearn.datasets._base import DataSpec, Dataset, Progress, Source, check_samples, no_progress
+from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source, check_samples, no_progress
 from edgelearn.errors import ConfigError, DataFileError, DataShapeError, DataValueError
 from edgelearn.files import require_file
 from edgelearn.rng import Stream, permutation
@@ -43,7 +43,7 @@ def load(source: Source, progress: Progress) -> Dataset:
 def _read(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+            if not hasattr(archive, "files"):
                 raise ValueError("a single array, no archive")
             return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -6,4 +6,14 @@ from edgelearn.ir.graph import Graph, Node, State
 from edgelearn.ir.interp import run
 from edgelearn.ir.tensor import BATCH, TensorSpec
 
-__all__ = ["BATCH", "ArenaPlan", "Builder", "Graph", "Node", "State", "TensorSpec", "plan_arena", "run"]
+__all__ = [
+    "BATCH",
+    "ArenaPlan",
+    "Builder",
+    "Graph",
+    "Node",
+    "State",
+    "TensorSpec",
+    "plan_arena",
+    "run",
+]

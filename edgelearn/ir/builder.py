@@ -9,7 +9,7 @@ from dataclasses import replace
 from edgelearn.arrays import Array, as_f32
 from edgelearn.errors import GraphError
 from edgelearn.ir.graph import Graph, Node, State, infer_spec
-from edgelearn.ir.ops import BinaryKind, Binary, MatMul, Op, Softmax, Unary, UnaryKind
+from edgelearn.ir.ops import Binary, BinaryKind, MatMul, Op, Softmax, Unary, UnaryKind
 from edgelearn.ir.tensor import DType, TensorSpec
 
 
@@ -118,9 +118,7 @@ class Builder:
         """An element-wise function of one value."""
         return self.apply(Unary(kind), a, name=name or self.fresh(kind))
 
-    def matmul(
-        self, a: str, b: str, *, transpose_b: bool = False, name: str | None = None
-    ) -> str:
+    def matmul(self, a: str, b: str, *, transpose_b: bool = False, name: str | None = None) -> str:
         """The product of two matrices."""
         return self.apply(MatMul(transpose_b=transpose_b), a, b, name=name)
 

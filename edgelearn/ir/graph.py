@@ -87,8 +87,8 @@ class Graph:
             self._require(name in made, name, "a value that some node makes", "no such value")
         for state in self.states:
             self._check_state(state, made)
-        extra = set(self.specs) - made
-        self._require(not extra, ", ".join(sorted(extra)), "a spec for every value", "an unused one")
+        extra = ", ".join(sorted(set(self.specs) - made))
+        self._require(not extra, extra, "specs of values only", "one of no value")
 
     def _require(self, holds: bool, where: str, expected: str, got: str) -> None:
         if not holds:
@@ -116,7 +116,7 @@ class Graph:
         self._require(node.output in self.specs, node.output, "a spec for every value", "none")
         spec = infer_spec(node.op, [self.specs[name] for name in node.inputs])
         declared = self.specs[node.output]
-        self._require(spec == declared, node.output, f"{spec}, by the rule of the op", f"{declared}")
+        self._require(spec == declared, node.output, f"{spec}, by the op's rule", f"{declared}")
 
     def _check_state(self, state: State, made: set[str]) -> None:
         self._require(state.output in made, state.output, "a value that some node makes", "none")

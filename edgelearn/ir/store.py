@@ -124,7 +124,7 @@ def from_bytes(content: bytes, path: Path) -> Bundle:
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise _bad(path, "a whole safetensors file", f"one that cannot be read ({reason})") from None
+        raise _bad(path, "a whole safetensors file", f"a damaged one ({reason})") from None
     if metadata.get("format") != FORMAT:
         raise _bad(path, "a model that edgelearn wrote", "a safetensors file of another program")
     if metadata.get("version") != str(VERSION):
@@ -132,13 +132,10 @@ def from_bytes(content: bytes, path: Path) -> Bundle:
         raise _bad(path, f"format version {VERSION}", got, "use the edgelearn that wrote it")
     try:
         header = msgspec.convert(json.loads(metadata["header"]), _HeaderJson)
-        graphs = {
-            phase: _graph(parts, tensors)
-            for phase, parts in header.graphs.items()
-        }
+        graphs = {phase: _graph(parts, tensors) for phase, parts in header.graphs.items()}
     except (KeyError, ValueError, TypeError, EdgelearnError) as error:
         reason = str(error).splitlines()[0]
-        raise _bad(path, "a consistent header", f"a damaged one ({reason})") from None
+        raise _bad(path, "a consistent header", f"another ({reason})") from None
     extra = {k.removeprefix("extra/"): v for k, v in tensors.items() if k.startswith("extra/")}
     return Bundle(graphs, header.meta, extra)
 

@@ -8,26 +8,11 @@ import math
 import msgspec
 import numpy as np
 import pytest
+from layer_cases import CASES, arrays, update_graph
 from tolerances import ENGINE_F32, GRADIENT
 
-from edgelearn.ir import BATCH, Builder, plan_arena, run
+from edgelearn.ir import plan_arena, run
 from edgelearn.layers import examples, kinds
-from edgelearn.rng import Stream, uniform
-
-CASES = [
-    pytest.param(layer, in_shape, batch, id=f"{i}-{layer.kind}-batch{batch}")
-    for i, (layer, in_shape) in enumerate(examples())
-    for batch in (1, 3, 32)
-]
-
-
-def arrays(layer, in_shape, batch):
-    """Parameters, an input and a local error, all from fixed seeds."""
-    out_shape = layer.out_shape(in_shape)
-    params = layer.init(in_shape, 0, 0)
-    x = uniform(1, Stream.INIT, 1, (batch, *in_shape), 1.0)
-    e = uniform(2, Stream.INIT, 2, (batch, *out_shape), 1.0)
-    return params, x, e, np.empty((batch, *out_shape), np.float32)
 
 
 def copies(params):
@@ -134,18 +119,6 @@ def test_graph_says_what_the_engine_does(layer, in_shape, batch):
     layer.local_update(after, trace, e.copy(), float(rate), scratch)
     for key in params:
         np.testing.assert_allclose(result.states[key], after[key], atol=ENGINE_F32)
-
-
-def update_graph(layer, in_shape, params):
-    b = Builder("layer")
-    x = b.input("x", (BATCH, *in_shape))
-    e = b.input("e", (BATCH, *layer.out_shape(in_shape)))
-    rate = b.input("rate", ())
-    names = {key: b.state(key, value) for key, value in params.items()}
-    trace = layer.emit(b, names, x)
-    for key, value in layer.emit_update(b, names, trace, e, rate).items():
-        b.update(names[key], value)
-    return b.graph([b.rename(trace.a, "a")])
 
 
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), CASES)

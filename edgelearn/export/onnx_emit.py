@@ -1,0 +1,154 @@
+"""What each op of the Graph is in ONNX."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx  # noqa: TID251  this file makes ONNX nodes
+from typing_extensions import assert_never
+
+from edgelearn.errors import UnsupportedOp
+from edgelearn.export.onnx_emitter import Emitter
+from edgelearn.ir.graph import Node
+from edgelearn.ir.ops import (
+    AddOuter,
+    BatchSize,
+    Binary,
+    Concat,
+    Conv2d,
+    Gather,
+    MatMul,
+    OneHot,
+    Pool2d,
+    Reduce,
+    Reshape,
+    Slice,
+    Softmax,
+    Transpose,
+    Unary,
+)
+
+BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"}
+UNARY = {
+    "tanh": "Tanh",
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "exp": "Exp",
+    "log": "Log",
+    "sqrt": "Sqrt",
+    "abs": "Abs",
+    "sign": "Sign",
+    "neg": "Neg",
+}
+REDUCE = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}
+AXES_ARE_INPUT = {"sum": 13, "mean": 18, "max": 18}
+"""The opset from which the axes of a reduction are an input and no longer an attribute."""
+POOL = {"max": "MaxPool", "avg": "AveragePool"}
+TO_NCHW, TO_NHWC, TO_OIHW = (0, 3, 1, 2), (0, 2, 3, 1), (3, 2, 0, 1)
+"""ONNX has images and filters with the channels first."""
+CHANNELS_FIRST = (Conv2d, Pool2d)
+
+
+def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
+    """Add the ONNX nodes that compute `node`."""
+    op, out = node.op, node.output
+    inputs = [e.read(name) for name in node.inputs] if not isinstance(op, CHANNELS_FIRST) else []
+    match op:
+        case Conv2d():
+            _conv2d(e, op, node.inputs, out)
+        case Pool2d():
+            _pool2d(e, op, node.inputs[0], out)
+        case MatMul():
+            _matmul(e, op, inputs, out)
+        case AddOuter():
+            w, x, d = inputs
+            e.node("Gemm", [x, d, w], out, transA=1)
+        case Binary():
+            e.node(BINARY[op.kind], inputs, out)
+        case Unary():
+            e.node(UNARY[op.kind], inputs, out)
+        case Softmax():
+            e.node("Softmax", inputs, out, axis=-1)
+        case Reduce():
+            _reduce(e, op, inputs, out)
+        case Reshape():
+            _reshape(e, op, inputs, out)
+        case OneHot():
+            _one_hot(e, op, e.specs[node.inputs[0]].dtype, inputs, out)
+        case Gather():
+            e.node("Gather", inputs, out, axis=0)
+        case BatchSize():
+            _batch_size(e, inputs, out)
+        case Transpose():
+            e.node("Transpose", inputs, out, perm=op.perm)
+        case Concat():
+            e.node("Concat", inputs, out, axis=op.axis)
+        case Slice():
+            bounds = [e.ints("start", op.start), e.ints("stop", op.stop), e.ints("axis", op.axis)]
+            e.node("Slice", [*inputs, *bounds], out)
+        case _:
+            assert_never(op)
+
+
+def _matmul(e: Emitter, op: MatMul, inputs: list[str], out: str) -> None:
+    if op.transpose_a or op.transpose_b:
+        e.node("Gemm", inputs, out, transA=int(op.transpose_a), transB=int(op.transpose_b))
+    else:
+        e.node("MatMul", inputs, out)
+
+
+def _reduce(e: Emitter, op: Reduce, inputs: list[str], out: str) -> None:
+    kind, keep = REDUCE[op.kind], int(op.keepdims)
+    if e.opset >= AXES_ARE_INPUT[op.kind]:
+        e.node(kind, [*inputs, e.ints("axes", *op.axes)], out, keepdims=keep)
+    else:
+        e.node(kind, inputs, out, axes=op.axes, keepdims=keep)
+
+
+def _reshape(e: Emitter, op: Reshape, inputs: list[str], out: str) -> None:
+    if 0 in op.shape:
+        raise UnsupportedOp(
+            f"value {out!r}",
+            expected="a shape without 0, which in ONNX means 'as before'",
+            got=f"Reshape to {list(op.shape)}",
+            fix="leave the empty dimension out",
+        )
+    e.node("Reshape", [*inputs, e.ints("shape", *op.shape)], out)
+
+
+def _one_hot(e: Emitter, op: OneHot, dtype: str, inputs: list[str], out: str) -> None:
+    (labels,) = inputs
+    if dtype != "int64":
+        cast = e.fresh(f"{out}/labels")
+        labels = e.node("Cast", [labels], cast, to=onnx.TensorProto.INT64)
+    depth = e.shared("depth", np.array(op.depth, np.int64))
+    off_on = e.shared("off_on", np.array([0, 1], np.float32))
+    e.node("OneHot", [labels, depth, off_on], out)
+
+
+def _batch_size(e: Emitter, inputs: list[str], out: str) -> None:
+    count = e.length(inputs[0], np.array(0, np.int64), out)
+    e.node("Cast", [count], out, to=onnx.TensorProto.FLOAT)
+
+
+def _conv2d(e: Emitter, op: Conv2d, inputs: tuple[str, ...], out: str) -> None:
+    x, w = inputs
+    image = e.transposed(x, TO_NCHW, "nchw")
+    filters = e.transposed(w, TO_OIHW, "oihw")
+    made = e.node(
+        "Conv",
+        [image, filters],
+        e.fresh(f"{out}/nchw"),
+        kernel_shape=e.specs[w].shape[:2],
+        strides=op.strides,
+        pads=op.pads,
+        dilations=op.dilations,
+        group=op.groups,
+    )
+    e.node("Transpose", [made], out, perm=TO_NHWC)
+
+
+def _pool2d(e: Emitter, op: Pool2d, x: str, out: str) -> None:
+    image = e.transposed(x, TO_NCHW, "nchw")
+    shape = {"kernel_shape": op.kernel, "strides": op.strides, "pads": op.pads}
+    made = e.node(POOL[op.kind], [image], e.fresh(f"{out}/nchw"), **shape)
+    e.node("Transpose", [made], out, perm=TO_NHWC)

@@ -1,0 +1,93 @@
+"""Collects the nodes and tensors of an ONNX model under names that are used once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx  # noqa: TID251  this file makes ONNX nodes
+
+from edgelearn.arrays import Array
+from edgelearn.ir.graph import Graph
+from edgelearn.ir.tensor import BATCH
+
+
+class Emitter:
+    """The nodes and initializers of one model, as they are made.
+
+    Parameters
+    ----------
+    graph : Graph
+    opset : int
+    """
+
+    def __init__(self, graph: Graph, opset: int) -> None:
+        self.specs = graph.specs
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self._constants = graph.constants
+        self._renamed: dict[str, str] = {}
+        self._taken = set(graph.specs)
+        self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+
+    def read(self, name: str) -> str:
+        """What a value of the Graph is called here; a constant is stored when it is first read."""
+        if name in self._constants and name not in self._renamed:
+            self.initializer(name, self._constants[name])
+            self._renamed[name] = name
+        return self._renamed.get(name, name)
+
+    def transposed(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
+        """A value of the Graph with its axes in another order; a constant is stored so."""
+        if name in self._constants:
+            return self.shared(f"{name}/{suffix}", self._constants[name].transpose(perm))
+        return self.node("Transpose", [self.read(name)], self.fresh(f"{name}/{suffix}"), perm=perm)
+
+    def fresh(self, stem: str) -> str:
+        """A name that nothing in the model has yet."""
+        name, number = stem, 2
+        while name in self._taken:
+            name, number = f"{stem}_{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Add a node named after its output; returns the output."""
+        made = onnx.helper.make_node(op_type, inputs, [output], name=output, **attributes)
+        self.nodes.append(made)
+        return output
+
+    def initializer(self, name: str, value: Array) -> None:
+        """Add `value` under `name`."""
+        self.initializers.append(onnx.numpy_helper.from_array(value, name))
+
+    def shared(self, stem: str, value: Array) -> str:
+        """The name of an initializer that holds `value`; equal ones are stored once."""
+        key = (value.dtype.name, value.shape, value.tobytes())
+        if key not in self._shared:
+            self._shared[key] = self.fresh(stem)
+            self.initializer(self._shared[key], value)
+        return self._shared[key]
+
+    def ints(self, stem: str, *values: int) -> str:
+        """`shared` for a vector of int64, such as a shape or axes."""
+        return self.shared(stem, np.array(values, np.int64))
+
+    def length(self, name: str, axis: Array, stem: str) -> str:
+        """The length of one axis: a scalar if `axis` is one, a vector of one if it has one."""
+        shape = self.node("Shape", [name], self.fresh(f"{stem}/shape"))
+        index = self.shared("axis", axis)
+        return self.node("Gather", [shape, index], self.fresh(f"{stem}/length"), axis=0)
+
+    def broadcast(self, state: str, source: str) -> None:
+        """Repeat the first value of `state`, one sample, for as many samples as `source` has.
+
+        A caller's own value, which has them already, passes unchanged.
+        """
+        axis = np.array([self.specs[source].shape.index(BATCH)], np.int64)
+        batch = self.length(source, axis, state)
+        dims = self.specs[state].shape
+        parts = [batch if d == BATCH else self.ints("length", d) for d in dims]
+        shape = self.node("Concat", parts, self.fresh(f"{state}/target"), axis=0)
+        self._renamed[state] = self.node("Expand", [state, shape], self.fresh(f"{state}/samples"))

@@ -1,0 +1,154 @@
+"""The gate of every export: the file must compute what the Graph computes, or it is not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from edgelearn.arrays import Array
+from edgelearn.errors import ParityError
+from edgelearn.ir.graph import Graph
+from edgelearn.ir.interp import run
+from edgelearn.ir.ops import Gather, OneHot
+
+TOLERANCES: dict[tuple[str, str], float] = {
+    # float32 has 24 bits: 6e-8 a rounding. Runtimes sum in other orders and approximate exp and
+    # tanh, which over some layers, or over 20 steps of training, stays below 100 roundings.
+    ("onnx", "float32"): 1e-5,
+}
+"""Largest error by format and dtype: absolute, or relative to the largest value if that is > 1."""
+
+TRAIN_STEPS = 20
+GOLDEN_LR = 0.05
+FALLBACK_SAMPLES = 8
+
+Feeds: TypeAlias = dict[str, Array]
+Runner: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far a runtime is from the interpreter, and where."""
+
+    max_abs_error: float
+    value: str
+
+    def require(self, where: str, runtime: str, tolerance: float) -> None:
+        """Raise `ParityError` if the error is over `tolerance` or is no number."""
+        if self.max_abs_error <= tolerance:
+            return
+        raise ParityError(
+            where,
+            expected=f"what the Graph computes, within {tolerance:g}",
+            got=f"{self.max_abs_error:.3g} in {self.value!r} on {runtime}; the file was not kept",
+            fix="export with another --opset, or report the model to us",
+        )
+
+
+def compare(
+    graph: Graph, names: Mapping[str, str], runner: Runner, steps: Iterator[Feeds]
+) -> Parity:
+    """Run `graph` and the exported file side by side, each on its own states.
+
+    Parameters
+    ----------
+    graph : Graph
+    names : mapping of str to str
+        What the file calls each output and each state's next value.
+    runner : callable
+        One run of the file: inputs and states in, outputs by name out.
+    steps : iterator of dict
+        What to feed at each step.
+
+    Returns
+    -------
+    Parity
+        The largest error over all steps and values; infinite if a value is not finite in one
+        of the two only, or has another shape or dtype.
+    """
+    worst = Parity(0.0, "")
+    ours: dict[str, Array] = {}
+    theirs: dict[str, Array] = {}
+    for feeds in steps:
+        want = run(graph, feeds, ours)
+        got = runner({**feeds, **theirs})
+        ours = want.states
+        theirs = {s.input: got[names[s.output]] for s in graph.states}
+        pairs = {name: (value, got[names[name]]) for name, value in want.outputs.items()}
+        pairs.update({s.input: (ours[s.input], theirs[s.input]) for s in graph.states})
+        for name, (a, b) in pairs.items():
+            error = error_between(a, b)
+            if error > worst.max_abs_error:
+                worst = Parity(error, name)
+    return worst
+
+
+def error_between(want: Array, got: Array) -> float:
+    """The largest absolute difference, divided by the largest value if that is over 1.
+
+    >>> error_between(np.array([1.0, 200.0]), np.array([1.0, 201.0]))
+    0.005
+    """
+    if want.shape != got.shape or want.dtype != got.dtype:
+        return float("inf")
+    if want.size == 0 or np.array_equal(want, got, equal_nan=want.dtype.kind == "f"):
+        return 0.0
+    if not (np.isfinite(want) & np.isfinite(got)).all():
+        return float("inf")
+    wide = want.astype(np.float64)
+    return float(np.abs(wide - got).max() / max(1.0, np.abs(wide).max()))
+
+
+def golden_steps(graph: Graph, extra: Mapping[str, Array]) -> Iterator[Feeds]:
+    """What the gate feeds: real samples if the model file holds some, else seeded random ones.
+
+    Without states: all samples at once, then the first alone. With states: `TRAIN_STEPS` steps
+    by turns of all samples and of one.
+    """
+    samples = golden_feeds(graph, extra)
+    lengths = [samples[n].shape[0] for n in graph.inputs if graph.specs[n].has_batch]
+    count = lengths[0] if lengths else 1
+    for step in range(TRAIN_STEPS if graph.states else 2):
+        one = slice(step % count, step % count + 1) if graph.states else slice(0, 1)
+        yield samples if step % 2 == 0 else _take(graph, samples, one)
+
+
+def _take(graph: Graph, samples: Feeds, rows: slice) -> Feeds:
+    return {n: v[rows] if graph.specs[n].has_batch else v for n, v in samples.items()}
+
+
+def golden_feeds(graph: Graph, extra: Mapping[str, Array]) -> Feeds:
+    """One array for every input of `graph`: ``golden/NAME`` of `extra`, or seeded random numbers."""
+    found = {n: extra[f"golden/{n}"] for n in graph.inputs if f"golden/{n}" in extra}
+    lengths = [len(v) for n, v in found.items() if graph.specs[n].has_batch and v.ndim]
+    batch = lengths[0] if lengths and lengths[0] else FALLBACK_SAMPLES
+    rng = np.random.default_rng(0)
+    return {
+        name: found[name]
+        if name in found and found[name].size
+        else _made_up(graph, name, batch, rng)
+        for name in graph.inputs
+    }
+
+
+def _made_up(graph: Graph, name: str, batch: int, rng: np.random.Generator) -> Array:
+    spec = graph.specs[name].bind(batch)
+    if spec.dtype == "float32":
+        if not spec.shape:
+            return np.array(GOLDEN_LR, np.float32)
+        return rng.standard_normal(spec.shape, dtype=np.float32)
+    high = min((_range(graph, n.op, n.inputs) for n in graph.nodes if name in n.inputs), default=2)
+    values: Any = rng.integers(0, high, spec.shape)
+    return np.asarray(values, spec.dtype)
+
+
+def _range(graph: Graph, op: object, inputs: tuple[str, ...]) -> int:
+    """How many values an integer input may take, by the op that reads it."""
+    if isinstance(op, OneHot):
+        return op.depth
+    if isinstance(op, Gather):
+        return graph.specs[inputs[0]].shape[0]
+    return 2

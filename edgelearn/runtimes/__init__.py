@@ -1,0 +1,1 @@
+"""The programs that run model files: one module each, and nothing else imports them."""
