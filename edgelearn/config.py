@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from edgelearn.datasets import Source
 from edgelearn.errors import ConfigError, OptionError, unknown
-from edgelearn.files import require_file
 from edgelearn.layers import Layer, kinds
+from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
 from edgelearn.targets import ProjectionKind
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-T = TypeVar("T")
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -85,14 +76,9 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     ------
     MissingFile, ConfigError, OptionError, UnknownName
     """
-    require_file(path, "recipe", "write a path to a recipe, e.g. models/mnist-mlp.toml")
     where = f"recipe {str(path)!r}"
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            where, expected="a TOML file", got=str(error), fix="mend that line"
-        ) from None
+    content = read_bytes(path, "recipe", "write a path to a recipe, e.g. models/mnist-mlp.toml")
+    tables = parse_toml(content, where)
     for override in overrides:
         _override(tables, override)
     return parse_recipe(tables, where)
@@ -112,7 +98,7 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
     blocks = [_block(t, f"{where}, layers[{i}]") for i, t in enumerate(layers)]
     known = {"name", "dataset", "input", "train"}
     for key in parts.keys() - known:
-        raise _misspelt(where, key, known | {"layers"})
+        raise misspelt(where, "key", key, known | {"layers"})
     return Recipe(
         name=convert(parts.get("name", "model"), str, f"{where}, name"),
         dataset=convert(parts.get("dataset"), Source, f"{where}, [dataset]"),
@@ -137,38 +123,6 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
     return {"name": recipe.name, **tables, "layers": layers}
 
 
-def convert(value: object, kind: type[T], where: str) -> T:
-    """`value` as a `kind`, or a `ConfigError` that names the key and the closest known one."""
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        key = re.search(r"unknown field `(.*?)`", str(error))
-        fields: Sequence[str] = getattr(kind, "__struct_fields__", ())
-        if key:
-            raise _misspelt(where, key[1], fields) from None
-        expected, _, place = str(error).partition(" - at `$")
-        raise ConfigError(
-            f"{where}{place.rstrip('`')}",
-            expected=expected.removeprefix("Expected ").split(", got ")[0].replace("`", ""),
-            got=repr(_at(value, place.strip(".`"))),
-            fix="write a value of that kind",
-        ) from None
-
-
-def _at(value: object, place: str) -> object:
-    return value.get(place, "nothing") if place and isinstance(value, Mapping) else value
-
-
-def _misspelt(where: str, key: str, known: Sequence[str] | set[str]) -> ConfigError:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return ConfigError(
-        where,
-        expected="only the keys " + ", ".join(sorted(known)),
-        got=f"an unknown key {key!r}",
-        fix=f"did you mean {close[0]!r}?" if close else "remove that key",
-    )
-
-
 def _block(table: object, where: str) -> BlockConfig:
     settings = dict(convert(table, dict[str, Any], where))
     kind = settings.pop("kind", None)
@@ -178,7 +132,7 @@ def _block(table: object, where: str) -> BlockConfig:
     layer_kind: Any = kinds()[kind]
     for key in settings.keys() - set(layer_kind.__struct_fields__):
         known = {*layer_kind.__struct_fields__, *LocalConfig.__struct_fields__, "kind"}
-        raise _misspelt(where, key, known)
+        raise misspelt(where, "key", key, known)
     return BlockConfig(convert(settings, layer_kind, where), convert(local, LocalConfig, where))
 
 
@@ -197,6 +151,6 @@ def _override(tables: dict[str, Any], override: str) -> None:
             fix="write e.g. -s train.epochs=5",
         )
     try:
-        table[key] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        table[key] = parse_toml(f"value = {text}".encode(), override)["value"]
+    except ConfigError:
         table[key] = text.strip()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edgelearn.arrays import Array
 from edgelearn.config import TrainConfig
@@ -38,6 +40,19 @@ class EpochReport(msgspec.Struct, frozen=True):
     loss: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Observer:
+    """Who is told of a run, and who may stop it between two steps.
+
+    `on_step` is told the position and the mean loss of every step, `on_epoch` of every epoch;
+    `should_stop` is asked before every step.
+    """
+
+    on_step: Callable[[Position, float], None] = lambda _position, _loss: None
+    on_epoch: Callable[[EpochReport], None] = lambda _report: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
 def stages(network: Network, config: TrainConfig) -> list[Sequence[int]]:
     """Which blocks learn in each stage."""
     every = range(len(network.blocks))
@@ -55,6 +70,37 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Step:
+    """One step to make: which samples, which blocks learn, how fast."""
+
+    position: Position
+    rows: NDArray[np.int64]
+    learning: Sequence[int]
+    lr: float
+    ends_epoch: bool
+
+
+def _steps(network: Network, samples: int, config: TrainConfig, start: Position) -> Iterator[_Step]:
+    """Every step from `start` on; each follows from the configuration and its position alone."""
+    per_epoch = math.ceil(samples / config.batch)
+    total = config.epochs * per_epoch
+    plan = stages(network, config)
+    for stage in range(start.stage, len(plan)):
+        for epoch in range(start.epoch, config.epochs):
+            order = permutation(config.seed, Stream.SHUFFLE, epoch, samples)
+            for step in range(start.step, per_epoch):
+                yield _Step(
+                    position=Position(stage, epoch, step),
+                    rows=order[step * config.batch : (step + 1) * config.batch],
+                    learning=plan[stage],
+                    lr=learning_rate(config, epoch * per_epoch + step, total),
+                    ends_epoch=step == per_epoch - 1,
+                )
+            start = Position()
+        start = Position()
+
+
 def fit(
     network: Network,
     x: Array,
@@ -62,9 +108,7 @@ def fit(
     config: TrainConfig,
     *,
     start: Position | None = None,
-    on_step: Callable[[Position, float], None] = lambda _position, _loss: None,
-    on_epoch: Callable[[EpochReport], None] = lambda _report: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    observer: Observer | None = None,
 ) -> Position | None:
     """Train `network` in place.
 
@@ -78,10 +122,8 @@ def fit(
     config : TrainConfig
     start : Position, optional
         Go on from here; the result is the same to the bit as without the stop.
-    on_step, on_epoch : callable, optional
-        Told of every step (the position, and the mean loss) and every epoch.
-    should_stop : callable, optional
-        Asked before every step.
+    observer : Observer, optional
+        Who is told, and may stop the run between two steps.
 
     Returns
     -------
@@ -91,53 +133,49 @@ def fit(
     Raises
     ------
     Diverged
-        If a local loss is not finite.
+        If a local loss or a parameter is not finite.
     """
     network.check_input(x)
-    start = start or Position()
+    observer = observer or Observer()
     buffers = Buffers(network, config.batch)
-    steps = math.ceil(len(x) / config.batch)
-    plan = stages(network, config)
-    for stage in range(start.stage, len(plan)):
-        learning = plan[stage]
-        first = start.epoch if stage == start.stage else 0
-        for epoch in range(first, config.epochs):
-            order = permutation(config.seed, Stream.SHUFFLE, epoch, len(x))
-            total = 0.0
-            resumed = stage == start.stage and epoch == start.epoch
-            for step in range(start.step if resumed else 0, steps):
-                here = Position(stage, epoch, step)
-                if should_stop():
-                    return here
-                rows = order[step * config.batch : (step + 1) * config.batch]
-                lr = learning_rate(config, epoch * steps + step, config.epochs * steps)
-                loss = train_step(buffers, *buffers.load(x, y, rows), lr, learning)
-                if not math.isfinite(loss):
-                    raise _diverged(network, learning, here, loss)
-                total += loss
-                on_step(here, loss)
-            name = network.blocks[max(learning)].name
-            mean = total / steps
-            on_epoch(EpochReport(stage + 1, len(plan), name, epoch + 1, config.epochs, mean))
-    _check_parameters(network)
+    total, steps = 0.0, 0
+    for step in _steps(network, len(x), config, start or Position()):
+        if observer.should_stop():
+            return step.position
+        loss = train_step(buffers, *buffers.load(x, y, step.rows), step.lr, step.learning)
+        if not math.isfinite(loss):
+            raise _diverged(_place(network, step), f"a local loss of {loss}")
+        total, steps = total + loss, steps + 1
+        observer.on_step(step.position, loss)
+        if step.ends_epoch:
+            observer.on_epoch(_report(network, config, step, total / steps))
+            total, steps = 0.0, 0
+    for name, value in network.parameters().items():
+        if not np.isfinite(value).all():
+            raise _diverged(f"parameter {name!r}", "NaN or infinity")
     return None
 
 
-def _diverged(network: Network, learning: Sequence[int], at: Position, loss: float) -> Diverged:
-    return Diverged(
-        f"layer {network.blocks[max(learning)].name!r}, epoch {at.epoch + 1}, step {at.step + 1}",
-        expected="a finite local loss",
-        got=f"{loss}",
-        fix="lower train.lr, or normalise the input",
+def _report(network: Network, config: TrainConfig, step: _Step, loss: float) -> EpochReport:
+    return EpochReport(
+        stage=step.position.stage + 1,
+        stages=len(stages(network, config)),
+        layer=network.blocks[max(step.learning)].name,
+        epoch=step.position.epoch + 1,
+        epochs=config.epochs,
+        loss=loss,
     )
 
 
-def _check_parameters(network: Network) -> None:
-    for name, value in network.parameters().items():
-        if not np.isfinite(value).all():
-            raise Diverged(
-                f"parameter {name!r}",
-                expected="finite numbers",
-                got="NaN or infinity",
-                fix="lower train.lr, or normalise the input",
-            )
+def _place(network: Network, step: _Step) -> str:
+    name = network.blocks[max(step.learning)].name
+    return f"layer {name!r}, epoch {step.position.epoch + 1}, step {step.position.step + 1}"
+
+
+def _diverged(where: str, got: str) -> Diverged:
+    return Diverged(
+        where,
+        expected="finite numbers",
+        got=got,
+        fix="lower train.lr, or normalise the input",
+    )

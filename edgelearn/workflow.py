@@ -7,8 +7,8 @@ import math
 import platform
 import resource
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -24,16 +24,7 @@ from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer
 from edgelearn.planning import blank_network
-from edgelearn.trainer import EpochReport, Position, fit
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observer:
-    """Who is told of a run, and who may stop it between two steps."""
-
-    on_step: Callable[[Position, float], None] = lambda _position, _loss: None
-    on_epoch: Callable[[EpochReport], None] = lambda _report: None
-    should_stop: Callable[[], bool] = lambda: False
+from edgelearn.trainer import Observer, Position, fit
 
 
 class TrainReport(msgspec.Struct, frozen=True):
@@ -138,9 +129,7 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
             dataset.y_train,
             config,
             start=model.position,
-            on_step=on_step,
-            on_epoch=observer.on_epoch,
-            should_stop=observer.should_stop,
+            observer=replace(observer, on_step=on_step),
         )
         seconds = time.perf_counter() - started
         if stopped is not None:

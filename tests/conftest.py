@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgelearn import datasets, modelfile, workflow
+from edgelearn.trainer import Observer
 
 
 @pytest.fixture(scope="session")
@@ -37,9 +38,7 @@ def digits() -> datasets.Dataset:
 def trained(digits: datasets.Dataset) -> modelfile.Model:
     """The default model after a short training; do not change its arrays."""
     recipe = workflow.embedded_recipe(("train.epochs=3",))
-    model, report = workflow.train(
-        workflow.new_model(recipe, digits), digits, workflow.Observer()
-    )
+    model, report = workflow.train(workflow.new_model(recipe, digits), digits, Observer())
     assert report is not None
     return model
 

@@ -30,18 +30,23 @@ def emit(result: object, as_json: bool, show: Callable[[], None]) -> None:
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print `rows` as a table on stdout; the keys of the first row are the headings."""
+    """Print `rows` as a table on stdout; the keys of the first row are the headings.
+
+    The table is as wide as it must be: a narrow terminal wraps it, but no word is lost.
+    """
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     grid = Table(box=SIMPLE, pad_edge=False)
     for position, heading in enumerate(rows[0] if rows else ()):
-        grid.add_column(heading, justify="left" if position == 0 else "right", overflow="fold")
+        grid.add_column(heading, justify="left" if position == 0 else "right", no_wrap=True)
     for row in rows:
         grid.add_row(*(str(value) for value in row.values()))
+    console = Console(width=1000)
+    console.width = console.measure(grid).maximum
     click.echo(title)
-    Console().print(grid)
+    console.print(grid)
 
 
 def human_bytes(size_bytes: float) -> str:

@@ -20,6 +20,7 @@ from edgelearn.datasets import Dataset
 from edgelearn.errors import MissingFile, OptionError
 from edgelearn.files import require_writable
 from edgelearn.modelfile import Model
+from edgelearn.trainer import Observer
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -82,7 +83,7 @@ def run(model: Model, dataset: Dataset, out: Path) -> tuple[dict[str, Any] | Non
     """Train, and write the model or, if a signal came, a checkpoint; the exit code says which."""
     require_writable(out)
     with _caught_signals() as caught, Watch(model, dataset) as watch:
-        observer = workflow.Observer(watch.on_step, watch.on_epoch, lambda: bool(caught))
+        observer = Observer(watch.on_step, watch.on_epoch, lambda: bool(caught))
         model, report = workflow.train(model, dataset, observer)
     if report is None:
         modelfile.save(checkpoint_path(out), model)

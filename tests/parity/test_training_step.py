@@ -12,7 +12,9 @@ from edgelearn.evaluation import predict
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.rng import Stream, permutation
 from edgelearn.runtimes.onnx import OnnxSession
+from edgelearn.trainer import Observer, learning_rate
 
 STEPS = 20
 LR = 0.01
@@ -92,22 +94,21 @@ def test_one_epoch_by_the_runtime_alone_ends_where_the_engine_does(digits):
     graph = to_train_graph(model.network)
     session = OnnxSession(to_bytes(graph))
     weights = {state.input: state.init.copy() for state in graph.states}
-    from edgelearn.rng import Stream, permutation
-    from edgelearn.trainer import learning_rate
-
     batch, count = recipe.train.batch, len(digits.x_train)
     order = permutation(recipe.train.seed, Stream.SHUFFLE, 0, count)
     starts = range(0, count, batch)
     for step, start in enumerate(starts):
         rows = order[start : start + batch]
-        outputs = session.run({
-            "x": digits.x_train[rows].astype(np.float32),
-            "y": digits.y_train[rows],
-            "lr": np.array(learning_rate(recipe.train, step, len(starts)), np.float32),
-            **weights,
-        })
+        outputs = session.run(
+            {
+                "x": digits.x_train[rows].astype(np.float32),
+                "y": digits.y_train[rows],
+                "lr": np.array(learning_rate(recipe.train, step, len(starts)), np.float32),
+                **weights,
+            }
+        )
         weights = {state.input: outputs[state.output] for state in graph.states}
-    _, report = workflow.train(model, digits, workflow.Observer())
+    _, report = workflow.train(model, digits, Observer())
     graph = to_graph(model.network.with_parameters(weights))
     scores = run(graph, {"x": digits.x_test.astype(np.float32)}).outputs["probabilities"]
     accuracy = float((scores.argmax(axis=1) == digits.y_test).mean())

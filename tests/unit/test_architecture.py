@@ -25,7 +25,7 @@ def modules_after(code: str) -> set[str]:
         "import edgelearn.layers; edgelearn.layers.kinds()",
         "import edgelearn.lowering, edgelearn.engine, edgelearn.planning",
         "import edgelearn.workflow; edgelearn.workflow.embedded_recipe()",
-        "import firmware_sim.profiles, firmware_sim.report, firmware_sim.budgets",
+        "import firmware_sim.devices, firmware_sim.report, firmware_sim.budgets",
     ],
 )
 def test_nothing_heavy_is_loaded(code):

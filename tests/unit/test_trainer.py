@@ -10,7 +10,7 @@ import pytest
 
 from edgelearn import engine, modelfile, workflow
 from edgelearn.errors import Diverged
-from edgelearn.trainer import Position, fit, learning_rate, stages
+from edgelearn.trainer import Observer, Position, fit, learning_rate, stages
 
 
 def trained_weights(model, digits, start=None, stop_at=None):
@@ -30,8 +30,7 @@ def trained_weights(model, digits, start=None, stop_at=None):
         digits.y_train,
         model.recipe.train,
         start=start,
-        on_step=on_step,
-        should_stop=should_stop,
+        observer=Observer(on_step=on_step, should_stop=should_stop),
     )
 
 
@@ -93,7 +92,7 @@ def test_cosine_falls_from_lr_to_nothing():
 def test_a_rate_far_too_large_is_an_error_not_a_model(digits):
     recipe = workflow.embedded_recipe(("train.lr=1e38", "train.epochs=2"))
     model = workflow.new_model(recipe, digits)
-    with pytest.raises(Diverged, match="lower train.lr"):
+    with pytest.raises(Diverged, match=r"lower train\.lr"):
         trained_weights(model, digits)
 
 
@@ -107,7 +106,9 @@ def test_steps_allocate_nothing_that_grows(digits, batch, hidden):
     network = workflow.new_model(recipe, digits).network
     rows = np.arange(batch)
     warm = engine.Buffers(network, batch)
-    engine.train_step(warm, *warm.load(digits.x_train, digits.y_train, rows), 0.1, range(hidden + 1))
+    engine.train_step(
+        warm, *warm.load(digits.x_train, digits.y_train, rows), 0.1, range(hidden + 1)
+    )
     parameters = sum(p.nbytes for p in network.parameters().values())
     projections = sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
     fixed = parameters + projections + network.normalizer.nbytes
@@ -127,6 +128,7 @@ def test_steps_allocate_nothing_that_grows(digits, batch, hidden):
 
 def test_depth_costs_parameters_only(digits):
     """Beyond its own parameters and projection, another layer of the same size costs nothing."""
+
     def buffers(hidden):
         recipe = workflow.embedded_recipe()
         layers = (*[recipe.layers[0]] * hidden, recipe.layers[1])

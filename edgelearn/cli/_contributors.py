@@ -1,0 +1,57 @@
+"""What contributes most to a metric: the tensors and layers to look at first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgelearn.cli._output import human_bytes, human_seconds
+from edgelearn.cli._subject import Subject
+from edgelearn.ir import Graph, plan_arena
+from firmware_sim.report import simulate
+
+if TYPE_CHECKING:
+    from firmware_sim.devices import DeviceProfile
+
+SHOWN = 3
+
+
+def of(subject: Subject, metric: str, profile: DeviceProfile | None) -> tuple[str, ...]:
+    """The largest contributors to `metric`, largest first; none where it has no parts."""
+    phase, _, key = metric.partition(".")
+    if phase not in subject.graphs:
+        return ()
+    graph = subject.graphs[phase].bind(subject.batch_of(phase))
+    if key.startswith("latency") and profile is not None:
+        costs = {node.name: node.seconds for node in simulate(graph, profile).nodes}
+        return tuple(f"{name} {human_seconds(costs[name])}" for name in _largest(costs))
+    in_flash = profile is not None and profile.kind == "mcu"
+    sizes = _sizes(graph, key, in_flash=in_flash)
+    return tuple(f"{name} {human_bytes(sizes[name])}" for name in _largest(sizes))
+
+
+def _largest(parts: dict[str, float]) -> list[str]:
+    named = [name for name in parts if parts[name]]
+    return sorted(named, key=lambda name: -parts[name])[:SHOWN]
+
+
+def _sizes(graph: Graph, key: str, *, in_flash: bool) -> dict[str, float]:
+    constants = set(graph.constants)
+    states = {state.input for state in graph.states}
+    names = {
+        "weights": constants,
+        "flash": constants | {state.input for state in graph.states if state.init.any()},
+        "arena": _alive_at_peak(graph),
+        "peak_ram": states | _alive_at_peak(graph) | (set() if in_flash else constants),
+    }.get(key, set())
+    return {name: graph.specs[name].nbytes for name in names}
+
+
+def _alive_at_peak(graph: Graph) -> set[str]:
+    """The values of the arena that are alive when most bytes of it are in use."""
+    plan = plan_arena(graph)
+    alive: list[dict[int, str]] = []
+    for step in range(len(graph.nodes) + 2):
+        here = (name for name, (first, last) in plan.lifetimes.items() if first <= step <= last)
+        alive.append({plan.offsets[name]: name for name in here})
+    peak = max(alive, key=lambda at: sum(graph.specs[name].nbytes for name in at.values()))
+    return set(peak.values())

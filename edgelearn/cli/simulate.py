@@ -1,0 +1,52 @@
+"""`edgelearn simulate`: what a model needs on a device, before it is flashed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from edgelearn.cli._output import emit, json_option
+
+DEFAULT_DEVICES = ("rpi-zero-2w", "rpi-4b", "jetson-nano", "stm32h743")
+
+
+@click.command(name="simulate")
+@click.argument("file", type=click.Path(path_type=Path), default="model.safetensors")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    default=DEFAULT_DEVICES,
+    metavar="ID",
+    show_default=True,
+    help="A device of 'edgelearn devices', or the path of a profile. May be repeated.",
+)
+@click.option("--phase", type=click.Choice(["infer", "train"]), help="Default: all in the file.")
+@click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
+@click.option(
+    "--batch", type=int, help="Samples in one run. Default: 1, and in training the recipe's."
+)
+@json_option
+def command(
+    file: Path,
+    devices: tuple[str, ...],
+    phase: str | None,
+    threads: int,
+    batch: int | None,
+    as_json: bool,
+) -> None:
+    """Say what the model in FILE needs on each device: memory, least time, energy.
+
+    FILE is a model of 'edgelearn train' or an ONNX file.
+
+    \b
+    Example:
+      edgelearn simulate
+      edgelearn simulate model.onnx --device rpi-4b --device ./my-board.toml
+    """
+    from edgelearn.cli import _simulation
+
+    reports = _simulation.run(file, devices, phase, threads, batch)
+    emit([asdict(r) for r in reports], as_json, lambda: _simulation.show(str(file), reports))

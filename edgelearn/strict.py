@@ -1,0 +1,133 @@
+"""TOML read strictly: an unknown key or a value of another kind is refused by name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from edgelearn.errors import ConfigError, MissingFile
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+T = TypeVar("T")
+
+
+def parse_toml(content: bytes, where: str) -> dict[str, Any]:
+    """The tables in `content`; errors name `where`.
+
+    Raises
+    ------
+    ConfigError
+        If it is not TOML.
+
+    >>> parse_toml(b"cores = 4", "board.toml")
+    {'cores': 4}
+    """
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            where, expected="a TOML file", got=str(error).lower(), fix="mend that line"
+        ) from None
+
+
+def read_bytes(path: Path, what: str, fix: str = "mend the path") -> bytes:
+    """The bytes of the file at `path`; errors name it as a `what` and say how to `fix` it.
+
+    Raises
+    ------
+    MissingFile
+        If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        got = (error.strerror or str(error)).lower()
+        raise MissingFile(
+            f"{what} {str(path)!r}", expected="a file that can be read", got=got, fix=fix
+        ) from None
+
+
+def convert(value: object, kind: type[T], where: str) -> T:
+    """`value`, as TOML or JSON gives it, as a `kind`; errors name `where` and the key.
+
+    Raises
+    ------
+    ConfigError
+        If a key is unknown or missing, or a value is not of the kind it must be.
+
+    >>> class Board(msgspec.Struct, forbid_unknown_fields=True):
+    ...     cores: int
+    >>> convert({"cores": 4}, Board, "board.toml")
+    Board(cores=4)
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        reason, _, place = str(error).partition(" - at `$")
+        place = place.rstrip("`")
+        at = f"{where}, {place.lstrip('.')}" if place else where
+        unknown = re.search(r"unknown field `(.*?)`", reason)
+        if unknown:
+            raise misspelt(at, "key", unknown[1], _keys(kind)) from None
+        missing = re.search(r"missing required field `(.*?)`", reason)
+        if missing:
+            raise ConfigError(
+                at, expected=f"the key {missing[1]!r}", got="none", fix="add that key"
+            ) from None
+        raise ConfigError(
+            at,
+            expected=reason.removeprefix("Expected ").partition(", got ")[0].replace("`", ""),
+            got=_short(_value_at(value, place)),
+            fix="write a value of that kind",
+        ) from None
+
+
+def _value_at(value: Any, place: str) -> object:
+    """What stands at a place that msgspec named, such as ``.layers[0].units``."""
+    for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", place):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and index and int(index) < len(value):
+            value = value[int(index)]
+    return value
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def misspelt(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
+    """A `ConfigError` for an unknown `name` that points at the closest known one."""
+    names = sorted(set(known))
+    folded = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    fix = f"did you mean {folded[close[0]]!r}?" if close else f"use one of those {what}s"
+    expected = f"one of the {what}s " + ", ".join(names)
+    return ConfigError(where, expected=expected, got=repr(name), fix=fix)
+
+
+def _keys(kind: type) -> set[str]:
+    """The keys of a struct and of the structs within it."""
+    found: set[str] = set()
+    todo: list[msgspec.inspect.Type] = [msgspec.inspect.type_info(kind)]
+    while todo:
+        info = todo.pop()
+        if isinstance(info, msgspec.inspect.StructType):
+            found.update(field.encode_name for field in info.fields)
+            todo.extend(field.type for field in info.fields)
+        elif isinstance(info, msgspec.inspect.ListType):
+            todo.append(info.item_type)
+        elif isinstance(info, msgspec.inspect.UnionType):
+            todo.extend(info.types)
+    return found

@@ -1,0 +1,129 @@
+"""`edgelearn simulate` and `edgelearn devices`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from edgelearn import cli
+from firmware_sim.devices import device_ids
+
+KEYS = {
+    *("device", "phase", "method", "threads", "latency_s", "latency_low_s", "latency_high_s"),
+    *("arena_bytes", "weights_bytes", "peak_ram_bytes", "flash_bytes", "energy_j", "fits"),
+    *("calibrated", "nodes", "batch", "states_bytes"),
+}
+
+
+def simulated(capsys, *args):
+    assert cli.run(["simulate", *map(str, args), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_one_report_for_each_device_and_phase(capsys, model_path):
+    reports = simulated(capsys, model_path, "--device", "rpi-4b", "--device", "stm32h743")
+    assert [(r["device"], r["phase"]) for r in reports] == [
+        ("rpi-4b", "infer"),
+        ("rpi-4b", "train"),
+        ("stm32h743", "infer"),
+        ("stm32h743", "train"),
+    ]
+    assert all(set(r) == KEYS for r in reports)
+    first = reports[0]
+    assert first["calibrated"] is False
+    assert first["latency_high_s"] is None
+    assert first["latency_s"] == pytest.approx(sum(n["seconds"] for n in first["nodes"]))
+    assert sum(n["macs"] for n in first["nodes"]) == 64 * 128 + 128 * 10
+    parameters = 64 * 128 + 128 + 128 * 10 + 10
+    assert first["weights_bytes"] == 4 * (parameters + 2 * 64), "with the normaliser"
+
+
+def test_training_takes_the_batch_of_the_recipe(capsys, model_path):
+    [train] = simulated(capsys, model_path, "--device", "rpi-5", "--phase", "train")
+    [same] = simulated(capsys, model_path, "--device", "rpi-5", "--phase", "train", "--batch", "16")
+    [more] = simulated(capsys, model_path, "--device", "rpi-5", "--phase", "train", "--batch", "32")
+    assert train == same
+    assert more["arena_bytes"] > same["arena_bytes"]
+
+
+def test_an_exported_file_needs_the_same(capsys, model_path, tmp_path):
+    out = tmp_path / "model.onnx"
+    assert cli.run(["export", str(out), "--model", str(model_path)]) == 0
+    capsys.readouterr()
+    [own] = simulated(capsys, model_path, "--device", "rpi-4b", "--phase", "infer")
+    [onnx] = simulated(capsys, out, "--device", "rpi-4b")
+    for key in ("arena_bytes", "weights_bytes", "latency_s"):
+        assert onnx[key] == pytest.approx(own[key]), key
+
+
+def test_without_options_it_is_useful(capsys, model_path, monkeypatch):
+    monkeypatch.chdir(model_path.parent)
+    assert cli.run(["simulate"]) == 0
+    printed = capsys.readouterr()
+    assert "rpi-zero-2w" in printed.out
+    assert "stm32h743" in printed.out
+    assert ">= " in printed.out
+    assert "a lower bound" in printed.err
+    assert "140 MB" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["--device", "rpi-9"], 2, "E2002"),
+        (["--device", "rpi4b"], 2, "write 'rpi-4b'"),
+        (["--device", "./none.toml"], 2, "E2003"),
+        (["--phase", "fly"], 2, "fly"),
+        (["--device", "rpi-4b", "--threads", "5"], 2, "expected 1 to 4"),
+        (["--device", "rpi-4b", "--batch", "0"], 2, "E2006"),
+    ],
+)
+def test_mistakes(capsys, model_path, args, code, says):
+    assert cli.run(["simulate", str(model_path), *args]) == code
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert printed.out == ""
+
+
+def test_files_that_are_not_models(capsys, model_path, tmp_path):
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(model_path.read_bytes()[:1000])
+    (tmp_path / "model.tflite").write_bytes(b"TFL3")
+    for file, code, says in (
+        ("none.safetensors", 2, "edgelearn train"),
+        ("none.onnx", 2, "edgelearn export"),
+        ("model.tflite", 2, "the suffix '.tflite'"),
+        ("broken.safetensors", 3, "E3001"),
+    ):
+        assert cli.run(["simulate", str(tmp_path / file)]) == code, file
+        assert says in capsys.readouterr().err
+
+
+def test_our_own_model_needs_neither_numba_nor_onnx(model_path):
+    code = (
+        "import sys; from edgelearn import cli; "
+        f"assert cli.run(['simulate', {str(model_path)!r}, '--json']) == 0; "
+        "print({'numba', 'onnx', 'onnxruntime'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "set()\n"
+
+
+def test_devices(capsys):
+    assert cli.run(["devices"]) == 0
+    shown = capsys.readouterr().out
+    assert all(device in shown for device in device_ids())
+    assert cli.run(["devices", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [d["id"] for d in listed] == device_ids()
+    assert all(d["clock_hz"]["source"] for d in listed)
+
+
+def test_one_device_shows_every_source(capsys):
+    assert cli.run(["devices", "rpi-4b"]) == 0
+    shown = capsys.readouterr().out
+    assert "clock_hz = 1.8e+09 (high): github.com/ThomasKaiser/sbc-bench" in shown
+    assert cli.run(["devices", "rpi-9"]) == 2

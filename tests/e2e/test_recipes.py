@@ -1,0 +1,65 @@
+"""Every recipe: trained, exported in both phases, simulated, checked; and what it must reach."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgelearn import datasets, workflow
+from edgelearn.cli import run
+from edgelearn.config import read_recipe
+from edgelearn.trainer import Observer
+
+MODELS = Path(__file__).parents[2] / "models"
+RECIPES = sorted(p for p in MODELS.glob("*.toml") if not p.name.endswith(".budget.toml"))
+
+
+def data_of(path, request):
+    """Skip unless the recipe's data is shipped or at hand."""
+    if read_recipe(path).dataset.name != "digits":
+        request.getfixturevalue("mnist_folder")
+
+
+def test_there_are_recipes():
+    assert {p.stem for p in RECIPES} >= {"digits-mlp", "mnist-mlp"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_from_recipe_to_simulation(path, request, tmp_path, monkeypatch, capsys):
+    data_of(path, request)
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", str(path), "-s", "train.epochs=1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["accuracy"] > 0.8
+    for phase in ("infer", "train"):
+        assert run(["export", f"{phase}.onnx", "--phase", phase, "--json"]) == 0
+        exported = json.loads(capsys.readouterr().out)
+        assert exported["bytes"] == Path(f"{phase}.onnx").stat().st_size
+        assert run(["simulate", f"{phase}.onnx", "--device", "rpi-4b", "--json"]) == 0
+        (simulated,) = json.loads(capsys.readouterr().out)
+        assert run(["simulate", "--device", "rpi-4b", "--phase", phase, "--json"]) == 0
+        (ours,) = json.loads(capsys.readouterr().out)
+        if phase == "infer":
+            assert simulated["weights_bytes"] == ours["weights_bytes"]
+
+
+def test_digits_reach_965_in_three_seeds(digits):
+    accuracies = []
+    for seed in range(3):
+        recipe = workflow.embedded_recipe((f"train.seed={seed}",))
+        model = workflow.new_model(recipe, digits)
+        _, report = workflow.train(model, digits, Observer())
+        accuracies.append(report.accuracy)
+        assert report.seconds < 30
+    assert sum(accuracies) / 3 >= 0.965
+
+
+@pytest.mark.slow
+def test_mnist_reaches_97(mnist_folder):
+    recipe = read_recipe(MODELS / "mnist-mlp.toml")
+    dataset = datasets.load(recipe.dataset)
+    model = workflow.new_model(recipe, dataset)
+    _, report = workflow.train(model, dataset, Observer())
+    assert report.accuracy >= 0.97
