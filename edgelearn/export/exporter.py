@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgelearn import __version__
 from edgelearn.errors import OptionError, unknown
-from edgelearn.export.onnx_writer import DEFAULT_OPSET, output_names, to_bytes
+from edgelearn.export.onnx_writer import DEFAULT_OPSET, names_of, to_bytes
 from edgelearn.export.verify import TOLERANCES, compare, golden_steps
 from edgelearn.files import write_atomic
 from edgelearn.ir.store import Bundle
@@ -79,6 +79,16 @@ def export_onnx(bundle: Bundle, phase: str, path: Path, opset: int = DEFAULT_OPS
         If onnxruntime is not installed: nothing is written that was not verified.
     OutputError
         If `path` cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from edgelearn.ir import Builder
+    >>> b = Builder("rectify")
+    >>> bundle = Bundle({"infer": b.graph([b.unary("relu", b.input("x", (-1, 4)))])}, {})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     export_onnx(bundle, "infer", Path(folder, "rectify.onnx")).max_abs_error
+    {'onnxruntime': 0.0}
     """
     if phase not in bundle.graphs:
         raise unknown("phase", phase, bundle.graphs)
@@ -86,7 +96,7 @@ def export_onnx(bundle: Bundle, phase: str, path: Path, opset: int = DEFAULT_OPS
     content = to_bytes(graph, metadata=metadata(bundle, phase), opset=opset)
     session = onnxruntime.OnnxSession(content)
     steps = golden_steps(graph, bundle.extra)
-    parity = compare(graph, output_names(graph), session.run, steps)
+    parity = compare(graph, *names_of(graph), session.run, steps)
     runtime = f"onnxruntime {onnxruntime.version()}"
     parity.require(f"export {str(path)!r}", runtime, TOLERANCES["onnx", "float32"])
     write_atomic(path, content)

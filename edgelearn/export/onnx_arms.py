@@ -1,4 +1,4 @@
-"""What each ONNX op is in the Graph: products, element-wise functions, reductions and moves.
+"""What each ONNX op is in the Graph: products, element-wise functions and reductions.
 
 An arm gets the values known so far and one node, and defines the node's output. It raises
 `GraphError` for a form that it cannot read; the reader names the node and the file.
@@ -6,36 +6,22 @@ An arm gets the values known so far and one node, and defines the node's output.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias
 
-import numpy as np
-import onnx  # noqa: TID251  this file knows the dtypes of ONNX
-
 from edgelearn.arrays import Array
-from edgelearn.export.onnx_fold import (
-    axes_of,
-    has_open_length,
-    refused,
-    slices_of,
-    squeezed,
-    unsqueezed,
-)
+from edgelearn.export.onnx_fold import axes_of, refused
 from edgelearn.export.onnx_load import OnnxNode
-from edgelearn.export.onnx_values import OPEN_LENGTH, Order, Values, reshaped
+from edgelearn.export.onnx_values import Order, Values
 from edgelearn.ir.ops import (
     AddOuter,
-    BatchSize,
     Binary,
     BinaryKind,
-    Concat,
-    Gather,
     MatMul,
-    OneHot,
     Reduce,
     ReduceKind,
     Reshape,
-    Slice,
     Softmax,
     Unary,
     UnaryKind,
@@ -145,16 +131,20 @@ def _gemm(v: Values, n: OnnxNode, _: int) -> None:
     if is_update and alpha == beta == 1:
         v.define(n.out, AddOuter(), [v.read(c), a, b])
         return
-    product = v.step(n.out, MatMul(flip_a, flip_b), a, b)
-    if alpha != 1 or not c:
-        product = v.step(n.out, Binary("mul"), product, v.b.scalar(alpha))
+    product = MatMul(flip_a, flip_b)
+    if not c and alpha == 1:
+        v.define(n.out, product, [a, b])
+        return
+    scaled = v.step(n.out, product, a, b)
+    if alpha != 1:
+        scaled = v.step(n.out, Binary("mul"), scaled, v.scalar(alpha))
     if not c:
-        v.define(n.out, Reshape(v.b.specs[product].shape), [product])
+        v.define(n.out, Reshape(v.b.specs[scaled].shape), [scaled])
         return
     offset = v.read(c)
     if beta != 1:
-        offset = v.step(n.out, Binary("mul"), offset, v.b.scalar(beta))
-    v.define(n.out, Binary("add"), [product, offset])
+        offset = v.step(n.out, Binary("mul"), offset, v.scalar(beta))
+    v.define(n.out, Binary("add"), [scaled, offset])
 
 
 def _softmax(v: Values, n: OnnxNode, opset: int) -> None:
@@ -169,122 +159,10 @@ def _softmax(v: Values, n: OnnxNode, opset: int) -> None:
         v.define(n.out, Softmax(), [v.read(name, order)], order)
         return
     head = dims[:axis]
-    rows = BATCH if BATCH in head else int(np.prod(head))
-    columns = int(np.prod(dims[axis:]))
+    rows = BATCH if BATCH in head else math.prod(head)
+    columns = math.prod(dims[axis:])
     matrix = v.step(n.out, Reshape((rows, columns)), v.flat(name))
     v.define(n.out, Reshape(dims), [v.step(n.out, Softmax(), matrix)])
-
-
-def _reshape(v: Values, n: OnnxNode, _: int) -> None:
-    target = constant(v, n, 1)
-    if target is None:
-        raise refused("a shape", "none")
-    zero_copies = not n.attributes.get("allowzero", 0)
-    to_shape(v, n, reshaped(v.shape(n.inputs[0]), target.tolist(), zero_copies=zero_copies))
-
-
-def to_shape(v: Values, n: OnnxNode, dims: tuple[int, ...]) -> None:
-    """The elements of the first input, in ONNX order, in the shape `dims`."""
-    v.define(n.out, Reshape(dims), [v.flat(n.inputs[0])])
-
-
-def _flatten(v: Values, n: OnnxNode, _: int) -> None:
-    dims = v.shape(n.inputs[0])
-    axis = n.attributes.get("axis", 1) % (len(dims) + 1)
-    head, tail = dims[:axis], dims[axis:]
-    to_shape(v, n, tuple(BATCH if BATCH in part else int(np.prod(part)) for part in (head, tail)))
-
-
-def _squeeze(v: Values, n: OnnxNode, _: int) -> None:
-    to_shape(v, n, squeezed(n, v.shape(n.inputs[0]), constant(v, n, 1)))
-
-
-def _unsqueeze(v: Values, n: OnnxNode, _: int) -> None:
-    to_shape(v, n, unsqueezed(n, v.shape(n.inputs[0]), constant(v, n, 1)))
-
-
-def _transpose(v: Values, n: OnnxNode, _: int) -> None:
-    order = v.order(n.inputs[0])
-    perm = n.attributes.get("perm", list(reversed(range(len(order)))))
-    v.alias(n.out, n.inputs[0], tuple(perm.index(axis) for axis in order))
-
-
-def _identity(v: Values, n: OnnxNode, _: int) -> None:
-    v.alias(n.out, n.inputs[0])
-
-
-def _dropout(v: Values, n: OnnxNode, _: int) -> None:
-    training = constant(v, n, 2)
-    if training is not None and training.any():
-        raise refused("dropout that is switched off", "training_mode = true")
-    v.alias(n.out, n.inputs[0])
-
-
-def _concat(v: Values, n: OnnxNode, _: int) -> None:
-    computed = [name for name in n.inputs if name not in v.constants]
-    order = v.order((computed or list(n.inputs))[0])
-    axis = order.index(n.attributes["axis"] % len(order))
-    v.define(n.out, Concat(axis, len(n.inputs)), [v.read(x, order) for x in n.inputs], order)
-
-
-def _slice(v: Values, n: OnnxNode, _: int) -> None:
-    dims, order = v.shape(n.inputs[0]), v.order(n.inputs[0])
-    slices = slices_of(n, len(dims), [constant(v, n, i) for i in range(1, len(n.inputs))])
-    name = v.read(n.inputs[0], order)
-    for count, (axis, part) in enumerate(slices.items(), start=1):
-        start, stop, step = part.indices(dims[axis] if dims[axis] != BATCH else 0)
-        if step != 1:
-            raise refused("steps of 1", f"{step}")
-        op = Slice(order.index(axis), start, stop)
-        if count == len(slices):
-            v.define(n.out, op, [name], order)
-        else:
-            name = v.step(n.out, op, name)
-
-
-def _gather(v: Values, n: OnnxNode, _: int) -> None:
-    if n.attributes.get("axis", 0) != 0:
-        raise refused("axis 0", f"axis {n.attributes['axis']}")
-    v.define(n.out, Gather(), [v.read(name) for name in n.inputs])
-
-
-def _one_hot(v: Values, n: OnnxNode, _: int) -> None:
-    depth, values = constant(v, n, 1), constant(v, n, 2)
-    if depth is None or values is None or values.tolist() != [0, 1]:
-        raise refused("a constant depth and the values 0 and 1", "others")
-    if n.attributes.get("axis", -1) != -1:
-        raise refused("a new last axis", f"axis {n.attributes['axis']}")
-    v.define(n.out, OneHot(int(depth.item())), [v.read(n.inputs[0])])
-
-
-def _cast(v: Values, n: OnnxNode, _: int) -> None:
-    name = n.inputs[0]
-    to = onnx.helper.tensor_dtype_to_np_dtype(n.attributes["to"]).name
-    if name in v.constants and has_open_length(v.constants[name]):
-        if to in ("int64", "int32"):
-            v.alias(n.out, name)
-            return
-        if to == "float32" and v.constants[name].tolist() == OPEN_LENGTH:
-            source = next(s for s, spec in v.b.specs.items() if spec.shape[:1] == (BATCH,))
-            v.define(n.out, BatchSize(), [source])
-            return
-    elif name not in v.constants and v.b.specs[v.held[name].name].dtype == to:
-        v.alias(n.out, name)
-        return
-    raise refused("a cast that changes nothing", f"one to {to}")
-
-
-def _expand(v: Values, n: OnnxNode, _: int) -> None:
-    target = constant(v, n, 1)
-    dims = v.shape(n.inputs[0])
-    wanted = [] if target is None else [BATCH if d == OPEN_LENGTH else d for d in target.tolist()]
-    own = len(wanted) <= len(dims) and all(
-        d in (1, mine)
-        for d, mine in zip(reversed(wanted), reversed(dims), strict=False)
-    )
-    if not own:
-        raise refused("an expansion to the shape it has", f"{list(dims)} to {wanted}")
-    v.alias(n.out, n.inputs[0])
 
 
 ARMS: dict[str, Arm] = {
@@ -310,17 +188,4 @@ ARMS: dict[str, Arm] = {
     "MatMul": _matmul,
     "Gemm": _gemm,
     "Softmax": _softmax,
-    "Reshape": _reshape,
-    "Flatten": _flatten,
-    "Squeeze": _squeeze,
-    "Unsqueeze": _unsqueeze,
-    "Transpose": _transpose,
-    "Identity": _identity,
-    "Dropout": _dropout,
-    "Concat": _concat,
-    "Slice": _slice,
-    "Gather": _gather,
-    "OneHot": _one_hot,
-    "Cast": _cast,
-    "Expand": _expand,
 }

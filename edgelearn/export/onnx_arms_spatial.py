@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgelearn.arrays import Array
 from edgelearn.export.onnx_arms import Arm, constant, reduce
 from edgelearn.export.onnx_fold import refused
 from edgelearn.export.onnx_load import OnnxNode
 from edgelearn.export.onnx_values import Order, Values
 from edgelearn.ir.ops import Binary, Conv2d, Pool2d, ReduceKind, Reshape, Unary
 from edgelearn.ir.ops_spatial import Pads, Pair, PoolKind
-from edgelearn.ir.tensor import BATCH
 
 NHWC: Order = (0, 2, 3, 1)
 HWIO: Order = (2, 3, 1, 0)
@@ -49,7 +47,11 @@ def _pair(n: OnnxNode, key: str, default: tuple[int, ...] = (1, 1)) -> Pair:
 
 def _conv(v: Values, n: OnnxNode, _: int) -> None:
     x, size = _image(v, n.inputs[0])
-    kernel, dilations, strides = v.shape(n.inputs[1])[2:], _pair(n, "dilations"), _pair(n, "strides")
+    kernel, dilations, strides = (
+        v.shape(n.inputs[1])[2:],
+        _pair(n, "dilations"),
+        _pair(n, "strides"),
+    )
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
     pads = _pads(n, size, (spans[0], spans[1]), strides)
     op = Conv2d(strides, pads, dilations, n.attributes.get("group", 1))
@@ -100,8 +102,9 @@ def _global_pool(kind: ReduceKind) -> Arm:
 def _batch_normalization(v: Values, n: OnnxNode, _: int) -> None:
     """Inference form: one factor and one offset a channel."""
     found = [constant(v, n, i) for i in range(1, 5)]
-    if n.attributes.get("training_mode", 0) or not n.attributes.get("spatial", 1):
-        raise refused("inference over channels", "another mode")
+    missing = any(a is None for a in found)
+    if missing or n.attributes.get("training_mode", 0) or not n.attributes.get("spatial", 1):
+        raise refused("inference over channels, with all four inputs", "another mode")
     scale, offset, mean, variance = (np.asarray(a, np.float64) for a in found)
     factor = scale / np.sqrt(variance + n.attributes.get("epsilon", 1e-5))
     name, rank = n.inputs[0], len(v.shape(n.inputs[0]))
@@ -127,9 +130,9 @@ def _lrn(v: Values, n: OnnxNode, _: int) -> None:
     op = Conv2d(pads=(0, before, 0, size - 1 - before))
     near = v.step(n.out, op, squares, v.array(f"{n.out}/window", weight))
     image = v.step(n.out, Reshape((batch, height, width, channels)), near)
-    total = v.step(n.out, Binary("add"), image, v.b.scalar(found.get("bias", 1.0)))
+    total = v.step(n.out, Binary("add"), image, v.scalar(found.get("bias", 1.0)))
     power = v.step(n.out, Unary("log"), total)
-    power = v.step(n.out, Binary("mul"), power, v.b.scalar(-found.get("beta", 0.75)))
+    power = v.step(n.out, Binary("mul"), power, v.scalar(-found.get("beta", 0.75)))
     v.define(n.out, Binary("mul"), [x, v.step(n.out, Unary("exp"), power)], NHWC)
 
 
@@ -137,7 +140,9 @@ def _clip(v: Values, n: OnnxNode, opset: int) -> None:
     if opset < 11:
         low, high = n.attributes.get("min"), n.attributes.get("max")
     else:
-        low, high = (None if a is None else a.item() for a in (constant(v, n, 1), constant(v, n, 2)))
+        low, high = (
+            None if a is None else a.item() for a in (constant(v, n, 1), constant(v, n, 2))
+        )
     _clamp(v, n, n.inputs[0], low, high)
 
 
@@ -145,18 +150,18 @@ def _clamp(v: Values, n: OnnxNode, name: str, low: float | None, high: float | N
     order = v.order(name)
     inner = v.read(name, order)
     if low is not None:
-        inner = v.step(n.out, Binary("max"), inner, v.b.scalar(low))
-    top = v.b.scalar(np.finfo(np.float32).max if high is None else high)
+        inner = v.step(n.out, Binary("max"), inner, v.scalar(low))
+    top = v.scalar(float(np.finfo(np.float32).max) if high is None else high)
     v.define(n.out, Binary("min"), [inner, top], order)
 
 
 def _hard_sigmoid(v: Values, n: OnnxNode, _: int) -> None:
     order = v.order(n.inputs[0])
-    slope = v.b.scalar(n.attributes.get("alpha", 0.2))
+    slope = v.scalar(n.attributes.get("alpha", 0.2))
     scaled = v.step(n.out, Binary("mul"), v.read(n.inputs[0], order), slope)
-    line = v.step(n.out, Binary("add"), scaled, v.b.scalar(n.attributes.get("beta", 0.5)))
-    above = v.step(n.out, Binary("max"), line, v.b.scalar(0.0))
-    v.define(n.out, Binary("min"), [above, v.b.scalar(1.0)], order)
+    line = v.step(n.out, Binary("add"), scaled, v.scalar(n.attributes.get("beta", 0.5)))
+    above = v.step(n.out, Binary("max"), line, v.scalar(0.0))
+    v.define(n.out, Binary("min"), [above, v.scalar(1.0)], order)
 
 
 SPATIAL_ARMS: dict[str, Arm] = {

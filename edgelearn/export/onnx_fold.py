@@ -11,7 +11,7 @@ import onnx  # noqa: TID251  this file knows the dtypes of ONNX
 
 from edgelearn.arrays import Array
 from edgelearn.errors import GraphError
-from edgelearn.export.onnx_load import MAX_BYTES, OnnxNode
+from edgelearn.export.onnx_load import MAX_BYTES, OnnxNode, reason_of
 from edgelearn.export.onnx_values import OPEN_LENGTH, reshaped
 from edgelearn.ir.tensor import BATCH
 
@@ -58,6 +58,8 @@ def unsqueezed(n: OnnxNode, dims: tuple[int, ...], given: Array | None) -> tuple
 def squeezed(n: OnnxNode, dims: tuple[int, ...], given: Array | None) -> tuple[int, ...]:
     """`dims` without the node's axes, which have length 1; without every 1 if it names none."""
     every = given is None and "axes" not in n.attributes
+    if every and BATCH in dims:
+        raise refused("axes, where the batch is open", "none")
     axes = [i for i, d in enumerate(dims) if d == 1] if every else axes_of(n, len(dims), given)
     return tuple(d for i, d in enumerate(dims) if i not in axes)
 
@@ -71,12 +73,9 @@ def slices_of(n: OnnxNode, rank: int, bounds: Sequence[Array | None]) -> dict[in
     starts, ends, axes, steps = (*lists, None, None)[:4]
     if starts is None or ends is None:
         raise refused("starts and ends", "none")
-    axes = range(len(starts)) if axes is None else axes
-    steps = [1] * len(starts) if steps is None else steps
-    return {
-        axis % rank: slice(start, end, step)
-        for axis, start, end, step in zip(axes, starts, ends, steps, strict=True)
-    }
+    count = len(starts)
+    named = zip(axes or range(count), starts, ends, steps or [1] * count, strict=True)
+    return {axis % rank: slice(start, end, step) for axis, start, end, step in named}
 
 
 def _slice(n: OnnxNode, a: Array, *bounds: Array | None) -> Array:
@@ -135,9 +134,10 @@ def fold(n: OnnxNode, inputs: Sequence[Array | None]) -> Array:
     if is_open and n.op not in SHAPES:
         raise refused("a fixed length in arithmetic on shapes", "the open batch")
     try:
-        value: Any = FOLDS[n.op](n, *inputs)
-    except (ValueError, IndexError, TypeError, KeyError, MemoryError, ZeroDivisionError) as error:
-        raise refused("constants that fit", str(error).splitlines()[0]) from None
+        with np.errstate(divide="raise", invalid="raise"):
+            value: Any = FOLDS[n.op](n, *inputs)
+    except (ValueError, LookupError, TypeError, MemoryError, ArithmeticError) as error:
+        raise refused("constants that fit", reason_of(error)) from None
     return np.asarray(value)
 
 

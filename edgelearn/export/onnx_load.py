@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx  # noqa: TID251  this file reads ONNX models
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgelearn.arrays import Array
 from edgelearn.errors import ModelFileError, UnsupportedOp
@@ -69,17 +69,30 @@ def load_model(path: Path, known_ops: Iterable[str]) -> onnx.ModelProto:
         raise bad_file(path, "a whole ONNX file", f"one that cannot be parsed ({error})") from None
     if not model.ir_version or not model.graph.node:
         raise bad_file(path, "an ONNX model with nodes", "none")
-    _refuse_sparse(path, model.graph)
-    known = frozenset(known_ops)
+    try:
+        _check(path, model, frozenset(known_ops))
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
+        raise bad_file(path, "a model that follows the ONNX rules", reason_of(error)) from None
+    return model
+
+
+def _check(path: Path, model: onnx.ModelProto, known: frozenset[str]) -> None:
+    if model.graph.sparse_initializer:
+        got = "sparse initializers, which few runtimes read"
+        raise bad_file(path, "dense tensors", got, "decode them before export")
+    if model.functions:
+        name = model.functions[0].name
+        raise unsupported(path, name, name, "standard ops", "a function of the model's own")
+    del model.training_info[:]
+    for tensor in model.graph.initializer:
+        _require_inside(path, tensor)
     for node in model.graph.node:
         _require_known(path, node, known)
+        for a in node.attribute:
+            for tensor in (a.t, *a.tensors, a.sparse_tensor.values, a.sparse_tensor.indices):
+                _require_inside(path, tensor)
     opset_of(path, model)
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        reason = str(error).splitlines()[0]
-        raise bad_file(path, "a model that follows the ONNX rules", reason) from None
-    return model
+    onnx.checker.check_model(model)
 
 
 def opset_of(path: Path, model: onnx.ModelProto) -> int:
@@ -109,19 +122,21 @@ def read_node(path: Path, proto: onnx.NodeProto) -> OnnxNode:
 
 
 def read_tensor(path: Path, proto: onnx.TensorProto) -> Array:
-    """The array in `proto`, which must lie within the file."""
-    if proto.data_location == onnx.TensorProto.EXTERNAL:
-        raise bad_file(
-            path,
-            "all tensors within the file",
-            f"{proto.name or 'one'!r} in another file",
-            "save the model with its tensors inside",
-        )
+    """The array in `proto`."""
     try:
         return np.asarray(onnx.numpy_helper.to_array(proto))
     except (ValueError, TypeError, KeyError) as error:
-        reason = f"tensor {proto.name!r} ({str(error).splitlines()[0]})"
+        reason = f"tensor {proto.name!r} ({reason_of(error)})"
         raise bad_file(path, "whole tensors of a known type", reason) from None
+
+
+def reason_of(error: Exception) -> str:
+    """The first line of what `error` says, or its name if it says nothing.
+
+    >>> reason_of(MemoryError())
+    'MemoryError'
+    """
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def bad_file(
@@ -131,20 +146,30 @@ def bad_file(
     return ModelFileError(f"model {str(path)!r}", expected=expected, got=got, fix=fix)
 
 
-def unsupported(path: Path, op: str, name: str, expected: str, got: str) -> UnsupportedOp:
+def unsupported(
+    path: Path,
+    op: str,
+    name: str,
+    expected: str,
+    got: str,
+    *,
+    fix: str = "export the model without it, or ask us for it",
+) -> UnsupportedOp:
     """What is raised for a node that cannot be read."""
     return UnsupportedOp(
         f"model {str(path)!r}, node {name!r}, op {op}",
         expected=expected,
         got=got,
-        fix="export the model without it, or ask us for it",
+        fix=fix,
     )
 
 
-def _refuse_sparse(path: Path, graph: onnx.GraphProto) -> None:
-    if graph.sparse_initializer:
-        got = "sparse initializers, which few runtimes read"
-        raise bad_file(path, "dense tensors", got, "decode them before export")
+def _require_inside(path: Path, tensor: onnx.TensorProto) -> None:
+    """Refuse a tensor in another file, before anything looks at that file."""
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        got = f"{tensor.name or 'one'!r} in another file"
+        fix = "save the model with its tensors inside"
+        raise bad_file(path, "all tensors within the file", got, fix)
 
 
 def _require_known(path: Path, node: onnx.NodeProto, known: frozenset[str]) -> None:

@@ -11,6 +11,7 @@ import onnx  # noqa: TID251  this file reads ONNX models
 from edgelearn.arrays import Array
 from edgelearn.errors import GraphError
 from edgelearn.export.onnx_arms import ARMS
+from edgelearn.export.onnx_arms_moves import MOVING_ARMS
 from edgelearn.export.onnx_arms_spatial import SPATIAL_ARMS
 from edgelearn.export.onnx_fold import FOLDS, fold, has_open_length, shape_of
 from edgelearn.export.onnx_load import (
@@ -27,12 +28,12 @@ from edgelearn.export.onnx_values import Held, Values
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
-from edgelearn.ir.tensor import BATCH
+from edgelearn.ir.tensor import BATCH, DType, TensorSpec
 
-READ = ARMS | SPATIAL_ARMS
+READ = ARMS | MOVING_ARMS | SPATIAL_ARMS
 KNOWN_OPS = READ.keys() | FOLDS.keys() | {"Shape"}
 PREFIX = "edgelearn."
-DTYPES = {
+DTYPES: dict[int, DType] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.INT32: "int32",
     onnx.TensorProto.INT64: "int64",
@@ -46,6 +47,16 @@ def read_graph(path: Path) -> Graph:
 
     Images are held as (batch, height, width, channels); inputs and outputs keep the shapes
     they have in the file.
+
+    >>> import tempfile
+    >>> from edgelearn.export.onnx_writer import to_bytes
+    >>> b = Builder("rectify")
+    >>> graph = b.graph([b.unary("relu", b.input("x", (BATCH, 4)))])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "rectify.onnx")
+    ...     _ = path.write_bytes(to_bytes(graph))
+    ...     read_graph(path).nodes == graph.nodes
+    True
     """
     (graph,) = read_bundle(path).graphs.values()
     return graph
@@ -64,12 +75,14 @@ def read_bundle(path: Path) -> Bundle:
         If a node, an input or the opset cannot be read; the message names the node.
     """
     model = load_model(path, KNOWN_OPS)
-    meta = _metadata(path, model)
-    states = meta.pop("states", {})
     try:
+        meta = _metadata(path, model)
+        states = meta.pop("states", {})
         graph = _Reader(path, model, states).graph()
     except GraphError as error:
         raise bad_file(path, error.expected, f"{error.where}: {error.got}") from None
+    except UnicodeDecodeError as error:
+        raise bad_file(path, "names in UTF-8", str(error)) from None
     return Bundle({meta.pop("phase", "infer"): graph}, meta)
 
 
@@ -81,11 +94,31 @@ def _metadata(path: Path, model: onnx.ModelProto) -> dict[str, Any]:
             plain = key in ("version", "phase")
             try:
                 found[key] = entry.value if plain else json.loads(entry.value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise bad_file(path, f"JSON in {entry.key}", repr(entry.value[:40])) from None
-    if not isinstance(found.get("states", {}), dict):
-        raise bad_file(path, "a JSON object in edgelearn.states", str(found["states"])[:40])
+    states = found.get("states", {})
+    if not isinstance(states, dict) or not all(isinstance(v, str) for v in states.values()):
+        raise bad_file(path, "names by name in edgelearn.states", str(states)[:40])
     return found
+
+
+def _spec_of(path: Path, info: onnx.ValueInfoProto) -> TensorSpec:
+    """What an input of the file is; its first dimension, or the one named batch, may be open."""
+    tensor = info.type.tensor_type
+    dims = tuple(d.dim_value if d.HasField("dim_value") else BATCH for d in tensor.shape.dim)
+    free = [i for i, d in enumerate(dims) if d == BATCH]
+    is_batch = free in ([], [0]) or [tensor.shape.dim[i].dim_param for i in free] == ["batch"]
+    if is_batch and tensor.elem_type in DTYPES and tensor.HasField("shape"):
+        return TensorSpec(dims, DTYPES[tensor.elem_type])
+    shown = ", ".join("open" if d == BATCH else str(d) for d in dims)
+    raise unsupported(
+        path,
+        "input",
+        info.name,
+        f"one of {', '.join(DTYPES.values())}, open in the first dimension only",
+        f"{onnx.TensorProto.DataType.Name(tensor.elem_type)} [{shown}]",
+        fix="write the dimensions into the file with onnx.tools.update_model_dims",
+    )
 
 
 class _Reader:
@@ -105,25 +138,29 @@ class _Reader:
                 self._input(info, tensors.get(info.name))
         for proto in self.model.graph.node:
             self._node(read_node(self.path, proto))
-        outputs = [o.name for o in self.model.graph.output if o.name not in self.states.values()]
+        after_states = self.states.values()
+        outputs = [self._output(o) for o in self.model.graph.output if o.name not in after_states]
         for state, after in self.states.items():
             self._require_known(after, "states", "edgelearn.states")
             self.b.update(state, self.v.read(after))
-        return self.b.graph([self.v.result(name) for name in outputs])
+        return self.b.graph(outputs)
 
     def _input(self, info: onnx.ValueInfoProto, init: Array | None) -> None:
-        tensor = info.type.tensor_type
-        fixed = [d.dim_value if d.WhichOneof("value") == "dim_value" else BATCH for d in tensor.shape.dim]
-        if BATCH in fixed[1:] or tensor.elem_type not in DTYPES or not tensor.HasField("shape"):
-            kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
-            got = f"{kind} with dimensions {['open' if d == BATCH else d for d in fixed]}"
-            expected = "one of float32, int32, int64, int8, uint8, open in the first dimension only"
-            raise unsupported(self.path, "input", info.name, expected, got)
+        spec = _spec_of(self.path, info)
         if init is None:
-            name = self.b.input(info.name, fixed, DTYPES[tensor.elem_type])
+            name = self.b.input(info.name, spec.shape, spec.dtype)
         else:
-            name = self.b.state(info.name, init, fixed)
-        self.v.held[name] = Held(name, tuple(range(len(fixed))))
+            name = self.b.state(info.name, init, spec.shape)
+        self.v.held[name] = Held(name, tuple(range(len(spec.shape))))
+
+    def _output(self, info: onnx.ValueInfoProto) -> str:
+        self._require_known(info.name, info.name, "output")
+        name = self.v.result(info.name)
+        declared = DTYPES.get(info.type.tensor_type.elem_type)
+        if declared != self.b.specs[name].dtype:
+            got = f"{self.b.specs[name].dtype} where the file says {declared}"
+            raise unsupported(self.path, "output", info.name, "the declared dtype", got)
+        return name
 
     def _node(self, n: OnnxNode) -> None:
         given = [self.v.constants.get(name) for name in n.inputs]
@@ -143,7 +180,7 @@ class _Reader:
         except GraphError as error:
             got = error.got if error.where == "node" else f"{error.where}: {error.got}"
             raise unsupported(self.path, n.op, n.name, error.expected, got) from None
-        except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (LookupError, TypeError, ValueError, ZeroDivisionError) as error:
             got = f"{type(error).__name__}: {error}"
             raise unsupported(self.path, n.op, n.name, "attributes that fit", got) from None
 

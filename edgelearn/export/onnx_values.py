@@ -1,5 +1,4 @@
-"""The values of an ONNX model while it is read: which are constants, and in which axis order
-the Graph holds the others.
+"""The values of an ONNX model while it is read: constants, and axis orders of the others.
 
 ONNX has channels first, the Graph has them last. Each value is held in whatever order the op
 that makes it gives; an ONNX Transpose only notes another order, and elements are moved when an
@@ -48,6 +47,7 @@ class Values:
     reserved: set[str]
     constants: dict[str, Array] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
+    _scalars: dict[float, str] = field(default_factory=dict)
     _moved: dict[tuple[str, Order], str] = field(default_factory=dict)
 
     def shape(self, name: str) -> Shape:
@@ -60,7 +60,9 @@ class Values:
 
     def order(self, name: str) -> Order:
         """In which order the axes are held; that of ONNX for a constant."""
-        return tuple(range(len(self.shape(name)))) if name in self.constants else self.held[name].order
+        return (
+            tuple(range(len(self.shape(name)))) if name in self.constants else self.held[name].order
+        )
 
     def define(self, name: str, op: Op, inputs: Sequence[str], order: Order | None = None) -> str:
         """Hold the result of `op` as the ONNX value `name`, its axes in `order`."""
@@ -101,6 +103,12 @@ class Values:
     def array(self, stem: str, value: Array) -> str:
         """A new constant of the Graph."""
         return self.b.constant(self.fresh(stem), np.array(value, order="C"))
+
+    def scalar(self, value: float) -> str:
+        """A float32 constant of shape (), shared by all its uses."""
+        if value not in self._scalars:
+            self._scalars[value] = self.array(f"c{value:g}", np.array(value, np.float32))
+        return self._scalars[value]
 
     def fresh(self, stem: str) -> str:
         """A name that neither the Graph nor the file has yet."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx  # noqa: TID251  this file writes ONNX models
@@ -64,19 +65,15 @@ def to_model(
     graph: Graph, *, metadata: Mapping[str, str] | None = None, opset: int = DEFAULT_OPSET
 ) -> onnx.ModelProto:
     """`graph` as an ONNX model in memory; see `to_bytes`."""
-    if opset not in OPSETS:
-        raise OptionError(
-            f"opset {opset}",
-            expected=f"{OPSETS[0]} to {OPSETS[-1]}",
-            got=str(opset),
-            fix=f"leave --opset out to get {DEFAULT_OPSET}",
-        )
+    _require_opset(opset)
     e = Emitter(graph, opset)
     _emit_states(e, graph)
     for node in graph.nodes:
         emit(e, node)
-    names = output_names(graph)
-    for old, new in names.items():
+    names = names_of(graph)
+    results = [*names.outputs.items()]
+    results += [(s.output, names.states[s.input]) for s in graph.states]
+    for old, new in results:
         if old != new:
             e.node("Identity", [e.read(old)], new)
     sources = (*graph.inputs, *(s.input for s in graph.states))
@@ -84,34 +81,55 @@ def to_model(
         e.nodes,
         graph.name,
         [_info(name, graph.specs[name]) for name in sources],
-        [_info(new, graph.specs[old]) for old, new in names.items()],
+        [_info(new, graph.specs[old]) for old, new in results],
         e.initializers,
     )
-    return _model(body, opset, _with_states(graph, names, metadata or {}))
+    found = dict(metadata or {})
+    if names.states:
+        found["edgelearn.states"] = json.dumps(names.states)
+    return _model(body, opset, found)
 
 
-def output_names(graph: Graph) -> dict[str, str]:
-    """Under which name the model gives back each output and each state's next value.
+def _require_opset(opset: int) -> None:
+    if opset not in OPSETS:
+        raise OptionError(
+            f"opset {opset}",
+            expected=f"{OPSETS[0]} to {OPSETS[-1]}",
+            got=str(opset),
+            fix=f"leave --opset out to get {DEFAULT_OPSET}",
+        )
+
+
+class Names(NamedTuple):
+    """Under which name a model gives back each output, and the next value of each state."""
+
+    outputs: dict[str, str]
+    states: dict[str, str]
+
+
+def names_of(graph: Graph) -> Names:
+    """What the model calls its outputs: `to_model` and whoever runs the model agree on it.
 
     A value that no node makes keeps its own name for the way in; on the way out it is copied
-    to ``NAME.next`` if it is a state and to ``NAME.out`` otherwise.
+    to ``NAME.out``. The next value of a state keeps its name if it is made for that alone, and
+    is copied to ``STATE.next`` otherwise.
 
     >>> from edgelearn.ir import Builder
     >>> b = Builder("echo")
     >>> x = b.input("x", (-1, 4))
-    >>> output_names(b.graph([x, b.unary("relu", x)]))
+    >>> names_of(b.graph([x, b.unary("relu", x)])).outputs
     {'x': 'x.out', 'relu': 'relu'}
     """
     made = {node.output for node in graph.nodes}
-    states = {state.input for state in graph.states}
     taken = set(graph.specs)
-    names: dict[str, str] = {}
-    for name in (*graph.outputs, *(s.output for s in graph.states)):
-        if name in made:
-            names[name] = name
-        elif name not in names:
-            names[name] = _free(f"{name}.next" if name in states else f"{name}.out", taken)
-    return names
+    outputs: dict[str, str] = {}
+    for name in graph.outputs:
+        outputs[name] = name if name in made else _free(f"{name}.out", taken)
+    states: dict[str, str] = {}
+    for state in graph.states:
+        alone = state.output in made and state.output not in {*outputs, *states.values()}
+        states[state.input] = state.output if alone else _free(f"{state.input}.next", taken)
+    return Names(outputs, states)
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -133,13 +151,6 @@ def _info(name: str, spec: TensorSpec) -> onnx.ValueInfoProto:
     dtype = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
     dims: Sequence[int | str] = ["batch" if d == BATCH else d for d in spec.shape]
     return onnx.helper.make_tensor_value_info(name, dtype, dims)
-
-
-def _with_states(
-    graph: Graph, names: Mapping[str, str], metadata: Mapping[str, str]
-) -> dict[str, str]:
-    states = {s.input: names[s.output] for s in graph.states}
-    return {**metadata, **({"edgelearn.states": json.dumps(states)} if states else {})}
 
 
 def _model(body: onnx.GraphProto, opset: int, metadata: dict[str, str]) -> onnx.ModelProto:

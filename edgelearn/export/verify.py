@@ -49,15 +49,19 @@ class Parity:
 
 
 def compare(
-    graph: Graph, names: Mapping[str, str], runner: Runner, steps: Iterator[Feeds]
+    graph: Graph,
+    output_names: Mapping[str, str],
+    state_names: Mapping[str, str],
+    runner: Runner,
+    steps: Iterator[Feeds],
 ) -> Parity:
     """Run `graph` and the exported file side by side, each on its own states.
 
     Parameters
     ----------
     graph : Graph
-    names : mapping of str to str
-        What the file calls each output and each state's next value.
+    output_names, state_names : mapping of str to str
+        What the file calls each output, and the next value of each state.
     runner : callable
         One run of the file: inputs and states in, outputs by name out.
     steps : iterator of dict
@@ -76,9 +80,9 @@ def compare(
         want = run(graph, feeds, ours)
         got = runner({**feeds, **theirs})
         ours = want.states
-        theirs = {s.input: got[names[s.output]] for s in graph.states}
-        pairs = {name: (value, got[names[name]]) for name, value in want.outputs.items()}
-        pairs.update({s.input: (ours[s.input], theirs[s.input]) for s in graph.states})
+        theirs = {state: got[output] for state, output in state_names.items()}
+        pairs = {name: (value, got[output_names[name]]) for name, value in want.outputs.items()}
+        pairs.update({state: (ours[state], theirs[state]) for state in state_names})
         for name, (a, b) in pairs.items():
             error = error_between(a, b)
             if error > worst.max_abs_error:
@@ -121,7 +125,11 @@ def _take(graph: Graph, samples: Feeds, rows: slice) -> Feeds:
 
 
 def golden_feeds(graph: Graph, extra: Mapping[str, Array]) -> Feeds:
-    """One array for every input of `graph`: ``golden/NAME`` of `extra`, or seeded random numbers."""
+    """One array for every input of `graph`: ``golden/NAME`` of `extra`, or random numbers.
+
+    Random numbers may lie far from what the model was trained on, where its own rounding errors
+    are large: a model file should hold real samples.
+    """
     found = {n: extra[f"golden/{n}"] for n in graph.inputs if f"golden/{n}" in extra}
     lengths = [len(v) for n, v in found.items() if graph.specs[n].has_batch and v.ndim]
     batch = lengths[0] if lengths and lengths[0] else FALLBACK_SAMPLES

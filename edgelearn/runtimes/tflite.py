@@ -90,7 +90,7 @@ def _inputs(
 
 
 def _fits(detail: dict[str, Any], value: Array) -> bool:
-    """Whether `value` has the dtype and shape of an input; the first axis and open ones are free."""
+    """Whether `value` has an input's dtype and shape; the first axis and open ones are free."""
     dims = detail["shape_signature"].tolist()
     if detail["dtype"] != value.dtype or len(dims) != value.ndim:
         return False

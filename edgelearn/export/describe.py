@@ -1,0 +1,108 @@
+"""What a model file holds, in numbers and names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from edgelearn.errors import ModelFileError
+from edgelearn.files import require_file
+from edgelearn.ir import store
+from edgelearn.ir.arena import plan_arena
+from edgelearn.ir.graph import Graph
+from edgelearn.ir.store import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    """One phase of a model; MACs and arena are for one sample, or for the batch that is fixed.
+
+    Attributes
+    ----------
+    phase, name : str
+    inputs, outputs, states : dict of str to str
+        Dtype and shape by name.
+    ops : dict of str to int
+        How often each op occurs, the most frequent first.
+    parameters, weights_bytes : int
+        Constants, and states that are not one a sample.
+    macs, arena_bytes : int
+    """
+
+    phase: str
+    name: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    states: dict[str, str]
+    ops: dict[str, int]
+    parameters: int
+    weights_bytes: int
+    macs: int
+    arena_bytes: int
+
+
+def read_model(path: Path) -> Bundle:
+    """The model in a ``.safetensors`` file of ours or in an ``.onnx`` file of anybody.
+
+    Raises
+    ------
+    MissingFile, ModelFileError, UnsupportedOp
+        As the readers of the two formats say.
+    """
+    require_file(path, "model", "check the name, or run 'edgelearn train' first")
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return store.read(path)
+    if suffix == ".onnx":
+        from edgelearn.export.onnx_reader import read_bundle  # noqa: PLC0415  loads onnx
+
+        return read_bundle(path)
+    raise ModelFileError(
+        f"model {str(path)!r}",
+        expected="a .safetensors file of edgelearn or an .onnx file",
+        got=f"the suffix {path.suffix!r}",
+        fix="name a model file of one of these formats",
+    )
+
+
+def facts(phase: str, graph: Graph) -> GraphFacts:
+    """What `graph` needs and holds.
+
+    >>> from edgelearn.ir import Builder
+    >>> import numpy as np
+    >>> b = Builder("linear")
+    >>> y = b.matmul(b.input("x", (-1, 3)), b.constant("w", np.ones((3, 2), np.float32)))
+    >>> found = facts("infer", b.graph([y]))
+    >>> found.parameters, found.macs, found.inputs
+    (6, 6, {'x': 'float32[batch, 3]'})
+    """
+    bound = graph.bind(1)
+    states = [state.input for state in graph.states]
+    kept = [s.init for s in graph.states if not graph.specs[s.input].has_batch]
+    weights = [*graph.constants.values(), *kept]
+    return GraphFacts(
+        phase=phase,
+        name=graph.name,
+        inputs={name: str(graph.specs[name]) for name in graph.inputs},
+        outputs={name: str(graph.specs[name]) for name in graph.outputs},
+        states={name: str(graph.specs[name]) for name in states},
+        ops=dict(Counter(type(node.op).__name__ for node in graph.nodes).most_common()),
+        parameters=sum(a.size for a in weights),
+        weights_bytes=sum(a.nbytes for a in weights),
+        macs=sum(bound.macs(node) for node in bound.nodes),
+        arena_bytes=plan_arena(bound).size_bytes,
+    )
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What the model file at `path` holds, as JSON would say it; see `read_model` for errors."""
+    bundle = read_model(path)
+    return {
+        "file": str(path),
+        "format": path.suffix.lower()[1:],
+        "bytes": path.stat().st_size,
+        "phases": [asdict(facts(phase, graph)) for phase, graph in bundle.graphs.items()],
+        **{key: bundle.meta.get(key) for key in ("classes", "recipe", "card")},
+    }

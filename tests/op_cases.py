@@ -1,0 +1,143 @@
+"""What every op of the Graph is tried on: at least one case an op, one for each of its kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgelearn.arrays import Array, Shape
+from edgelearn.ir import BATCH, Builder, Graph
+from edgelearn.ir.ops import (
+    AddOuter,
+    BatchSize,
+    Binary,
+    Concat,
+    Conv2d,
+    Gather,
+    MatMul,
+    OneHot,
+    Op,
+    Pool2d,
+    Reduce,
+    Reshape,
+    Slice,
+    Softmax,
+    Transpose,
+    Unary,
+)
+
+
+@dataclass(frozen=True)
+class Arg:
+    """One input of an op: fed, or a constant of the Graph."""
+
+    shape: Shape
+    values: str = "normal"
+    constant: bool = False
+    high: int = 0
+
+    @property
+    def dtype(self) -> str:
+        return self.values if self.values.startswith("int") else "float32"
+
+    def array(self, batch: int, rng: np.random.Generator) -> Array:
+        shape = tuple(batch if d == BATCH else d for d in self.shape)
+        match self.values:
+            case "normal":
+                return np.asarray(rng.normal(size=shape), np.float32)
+            case "positive":
+                return np.asarray(rng.uniform(0.1, 2, shape), np.float32)
+            case "extreme":
+                return np.asarray(
+                    rng.choice([-1e3, -80, -1, -0.0, 0, 1, 80, 1e3], shape), np.float32
+                )
+            case _:
+                return np.asarray(rng.integers(0, self.high, shape), self.values)
+
+
+@dataclass(frozen=True)
+class Case:
+    op: Op
+    args: tuple[Arg, ...]
+
+    def graph_and_feeds(self, batch: int) -> tuple[Graph, dict[str, Array]]:
+        """A Graph of this op alone, output ``out``, and what to feed it."""
+        b, rng, feeds, names = Builder("alone"), np.random.default_rng(7), {}, []
+        for i, arg in enumerate(self.args):
+            value = arg.array(batch, rng)
+            if arg.constant:
+                names.append(b.constant(f"k{i}", value))
+            else:
+                names.append(b.input(f"x{i}", arg.shape, arg.dtype))
+                feeds[names[-1]] = value
+        return b.graph([b.apply(self.op, *names, name="out")]), feeds
+
+    def __str__(self) -> str:
+        dims = "-".join("x".join(map(str, arg.shape)) or "scalar" for arg in self.args)
+        return f"{self.op}-{dims}".replace(" ", "")
+
+
+def case(op: Op, *args: Arg | Shape) -> Case:
+    return Case(op, tuple(a if isinstance(a, Arg) else Arg(a) for a in args))
+
+
+def weight(*shape: int) -> Arg:
+    return Arg(shape, constant=True)
+
+
+IMAGE = (BATCH, 7, 6, 4)
+BINARY = ("add", "sub", "mul", "max", "min")
+UNARY = ("tanh", "relu", "sigmoid", "abs", "sign", "neg")
+
+CASES = [
+    case(MatMul(), (BATCH, 4), weight(4, 3)),
+    case(MatMul(transpose_b=True), (BATCH, 4), weight(3, 4)),
+    case(MatMul(transpose_a=True), (BATCH, 4), (BATCH, 3)),
+    case(MatMul(transpose_a=True, transpose_b=True), (4, BATCH), weight(3, 4)),
+    case(AddOuter(), weight(4, 3), (BATCH, 4), (BATCH, 3)),
+    case(AddOuter(), (4, 3), (BATCH, 4), (BATCH, 3)),
+    *(case(Binary(kind), (BATCH, 3), (BATCH, 3)) for kind in BINARY),
+    *(case(Binary(kind), (BATCH, 3), weight(3)) for kind in BINARY),
+    case(Binary("add"), (), (BATCH, 3)),
+    case(Binary("mul"), (BATCH, 1), weight(1, 3)),
+    case(Binary("sub"), weight(6, 1), IMAGE),
+    case(Binary("div"), (BATCH, 3), Arg((3,), "positive")),
+    *(case(Unary(kind), Arg((BATCH, 9), "extreme")) for kind in UNARY),
+    *(case(Unary(kind), (BATCH, 9)) for kind in (*UNARY, "exp")),
+    *(case(Unary(kind), Arg((BATCH, 9), "positive")) for kind in ("log", "sqrt")),
+    case(Softmax(), (BATCH, 9)),
+    case(Softmax(), Arg((BATCH, 9), "extreme")),
+    case(Softmax(), (BATCH, 3, 4)),
+    *(case(Reduce(kind, (0,)), (BATCH, 3)) for kind in ("sum", "mean", "max")),
+    *(case(Reduce(kind, (-1,), keepdims=True), (BATCH, 3)) for kind in ("sum", "mean", "max")),
+    case(Reduce("mean", (1, 2)), IMAGE),
+    case(Reduce("sum", (0, 1)), (BATCH, 3)),
+    case(Reshape((BATCH, 6)), (BATCH, 2, 3)),
+    case(Reshape((2, BATCH)), (2, BATCH)),
+    case(Reshape((3, 2)), (2, 3)),
+    case(Reshape((BATCH, 1)), Arg((BATCH,), "int64", high=5)),
+    case(OneHot(4), Arg((BATCH,), "int64", high=4)),
+    case(OneHot(4), Arg((BATCH,), "int32", high=4)),
+    case(OneHot(2), Arg((BATCH, 3), "int64", high=4)),
+    case(Gather(), weight(5, 3), Arg((BATCH,), "int64", high=5)),
+    case(Gather(), (5, 3), Arg((BATCH, 2), "int32", high=5)),
+    case(BatchSize(), (BATCH, 3)),
+    case(BatchSize(), (4, 3)),
+    case(Conv2d(), IMAGE, weight(3, 3, 4, 5)),
+    case(Conv2d(), IMAGE, (1, 1, 4, 5)),
+    case(Conv2d((2, 1), (1, 0, 2, 1)), IMAGE, weight(3, 2, 4, 5)),
+    case(Conv2d(dilations=(2, 1), pads=(2, 1, 2, 1)), IMAGE, weight(3, 3, 4, 5)),
+    case(Conv2d(groups=2), IMAGE, weight(3, 3, 2, 6)),
+    case(Conv2d(groups=4, strides=(2, 2), pads=(1, 1, 1, 1)), IMAGE, weight(3, 3, 1, 4)),
+    *(case(Pool2d(kind, (2, 3)), IMAGE) for kind in ("max", "avg")),
+    *(case(Pool2d(kind, (3, 3), (2, 2), (1, 0, 2, 1)), IMAGE) for kind in ("max", "avg")),
+    case(Transpose((1, 0)), (BATCH, 3)),
+    case(Transpose((0, 3, 1, 2)), IMAGE),
+    case(Transpose((2, 0, 1)), Arg((2, BATCH, 3), "int64", high=5)),
+    case(Concat(-1), (BATCH, 3), (BATCH, 2)),
+    case(Concat(1, 3), IMAGE, (BATCH, 2, 6, 4), IMAGE),
+    case(Concat(0, 1), (4, 3)),
+    case(Slice(1, 1, 3), (BATCH, 4)),
+    case(Slice(-1, 0, 2), IMAGE),
+]

@@ -1,0 +1,141 @@
+"""The interpreter against plain loops and numbers worked out by hand: what judges the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgelearn.errors import GraphError
+from edgelearn.ir import BATCH, TensorSpec
+from edgelearn.ir.interp import evaluate
+from edgelearn.ir.ops import (
+    AddOuter,
+    BatchSize,
+    Concat,
+    Conv2d,
+    Gather,
+    OneHot,
+    Pool2d,
+    Reduce,
+    Reshape,
+    Slice,
+    Softmax,
+    Transpose,
+    Unary,
+)
+
+
+def f32(*values):
+    return np.array(values, np.float32)
+
+
+def conv_by_loops(op, x, w):
+    (top, left, bottom, right), (sy, sx), (dy, dx) = op.pads, op.strides, op.dilations
+    x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    kh, kw, depth, outputs = w.shape
+    height = (x.shape[1] - (kh - 1) * dy - 1) // sy + 1
+    width = (x.shape[2] - (kw - 1) * dx - 1) // sx + 1
+    out = np.zeros((x.shape[0], height, width, outputs))
+    for n, i, j, m in np.ndindex(out.shape):
+        group = m // (outputs // op.groups)
+        for a, b, c in np.ndindex(kh, kw, depth):
+            out[n, i, j, m] += (
+                x[n, i * sy + a * dy, j * sx + b * dx, group * depth + c] * w[a, b, c, m]
+            )
+    return out
+
+
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [
+        (Conv2d(), (3, 3, 4, 5)),
+        (Conv2d((2, 1), (1, 0, 2, 1)), (3, 2, 4, 5)),
+        (Conv2d(dilations=(2, 1), pads=(2, 1, 0, 1)), (3, 3, 4, 5)),
+        (Conv2d(groups=2, strides=(1, 3)), (2, 3, 2, 6)),
+    ],
+)
+def test_convolution(op, shape):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 7, 6, 4)).astype(np.float32)
+    w = rng.normal(size=shape).astype(np.float32)
+    np.testing.assert_allclose(evaluate(op, x, w), conv_by_loops(op, x, w), atol=1e-5)
+
+
+def test_convolution_counts_macs_of_real_work():
+    # 5 x 4 places, 3 x 3 taps, 2 channels in each group, 6 outputs, 3 samples.
+    spec = TensorSpec((3, 7, 6, 4)), TensorSpec((3, 3, 2, 6))
+    assert Conv2d(groups=2).macs(*spec) == 3 * 5 * 4 * 3 * 3 * 2 * 6
+
+
+def test_padding_counts_neither_in_the_maximum_nor_in_the_mean():
+    x = f32([-1, -2], [-3, -4]).reshape(1, 2, 2, 1)
+    pads = (1, 1, 0, 0)
+    largest = evaluate(Pool2d("max", (2, 2), pads=pads), x)
+    mean = evaluate(Pool2d("avg", (2, 2), pads=pads), x)
+    assert largest.ravel().tolist() == [-1, -1, -1, -1]
+    assert mean.ravel().tolist() == [-1, -1.5, -2, -2.5]
+
+
+def test_outer_products_are_summed_over_samples():
+    w, x, d = np.zeros((2, 3), np.float32), f32([1, 2], [10, 20]), f32([1, 0, 2], [0, 1, 0])
+    assert evaluate(AddOuter(), w, x, d).tolist() == [[1, 10, 2], [2, 20, 4]]
+    assert not w.any()
+
+
+def test_moves():
+    a = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert evaluate(Transpose((1, 0)), a).tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert evaluate(Concat(1), a, a[:, :1]).tolist() == [[0, 1, 2, 0], [3, 4, 5, 3]]
+    assert evaluate(Slice(-1, 1, 3), a).tolist() == [[1, 2], [4, 5]]
+    assert evaluate(Reshape((-1,)), a).tolist() == [0, 1, 2, 3, 4, 5]
+    assert evaluate(Gather(), a, np.array([1, 1])).tolist() == [[3, 4, 5], [3, 4, 5]]
+
+
+def test_counts_and_labels():
+    assert evaluate(OneHot(3), np.array([2, 0])).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert evaluate(BatchSize(), np.zeros((7, 2))).tolist() == 7
+    assert evaluate(Reduce("mean", (0,)), f32([1, 2], [3, 4])).tolist() == [2, 3]
+
+
+def test_large_values_do_not_overflow():
+    assert evaluate(Softmax(), f32([1000, 1000, -1000])).tolist() == [[0.5, 0.5, 0]]
+    assert evaluate(Unary("sigmoid"), f32(-1000, 0, 1000)).tolist() == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("op", "specs"),
+    [
+        (Conv2d(), ((BATCH, 7, 6, 4), (3, 3, 3, 5))),
+        (Conv2d(groups=2), ((BATCH, 7, 6, 4), (3, 3, 2, 5))),
+        (Conv2d(), ((BATCH, 2, 2, 4), (3, 3, 4, 5))),
+        (Conv2d(), ((BATCH, 7, 6), (3, 3, 4, 5))),
+        (Pool2d("max", (3, 3)), ((BATCH, 2, 9, 1),)),
+        (Transpose((0, 0)), ((BATCH, 2),)),
+        (Transpose((0, 1, 2)), ((BATCH, 2),)),
+        (Concat(0), ((BATCH, 2), (BATCH, 2))),
+        (Concat(1), ((BATCH, 2), (3, 2))),
+        (Concat(5), ((BATCH, 2), (BATCH, 2))),
+        (Slice(1, 0, 3), ((BATCH, 2),)),
+        (Slice(1, 1, 1), ((BATCH, 2),)),
+        (Slice(0, 0, 1), ((BATCH, 2),)),
+    ],
+    ids=str,
+)
+def test_shapes_that_do_not_fit_are_refused(op, specs):
+    with pytest.raises(GraphError, match=type(op).__name__):
+        op.infer(*(TensorSpec(shape) for shape in specs))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Conv2d(strides=(0, 1)),
+        lambda: Conv2d(pads=(-1, 0, 0, 0)),
+        lambda: Pool2d("max", (2, 2), pads=(0, 0, 2, 0)),
+        lambda: Pool2d("median", (2, 2)),
+        lambda: Concat(0, 0),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(make):
+    with pytest.raises(GraphError):
+        make()
