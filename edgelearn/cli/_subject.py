@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgelearn.errors import OptionError, unknown
-from edgelearn.files import require_file
-from edgelearn.ir import Graph, store
+from edgelearn.errors import unknown
+from edgelearn.export.describe import read_model
+from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
 
 
@@ -39,25 +39,13 @@ class Subject:
 
 def from_file(path: Path) -> Subject:
     """The model in a ``.safetensors`` file of ours or in an ``.onnx`` file."""
-    suffix = path.suffix.lower()
-    if suffix == ".safetensors":
-        from edgelearn.planning import plan_bundle
+    bundle = read_model(path)
+    if path.suffix.lower() == ".onnx":
+        return Subject(path, bundle.graphs, batch=1)
+    from edgelearn.planning import plan_bundle
 
-        bundle = store.read(path)
-        planned = plan_bundle(bundle, f"model {str(path)!r}")
-        return Subject(path, bundle.graphs, planned.batch, planned.working_set_bytes, bundle)
-    if suffix == ".onnx":
-        from edgelearn.export.onnx_reader import read_graph
-
-        fix = "make it with 'edgelearn export', or name another file"
-        graph = read_graph(require_file(path, "model", fix))
-        return Subject(path, {_phase(graph): graph}, batch=1)
-    raise OptionError(
-        f"model {str(path)!r}",
-        expected="a .safetensors file of edgelearn or an .onnx file",
-        got=f"the suffix {path.suffix!r}",
-        fix="convert the model to ONNX, or mend the name",
-    )
+    planned = plan_bundle(bundle, f"model {str(path)!r}")
+    return Subject(path, bundle.graphs, planned.batch, planned.working_set_bytes, bundle)
 
 
 def from_recipe(path: Path) -> Subject:
@@ -66,9 +54,3 @@ def from_recipe(path: Path) -> Subject:
 
     planned = plan_recipe(path)
     return Subject(path, planned.graphs, planned.batch, planned.working_set_bytes)
-
-
-def _phase(graph: Graph) -> str:
-    """A hidden state has one row a sample; a state without is a parameter under training."""
-    parameters = any(not graph.specs[state.input].has_batch for state in graph.states)
-    return "train" if parameters else "infer"

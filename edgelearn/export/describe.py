@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edgelearn.errors import ModelFileError
+from edgelearn.errors import OptionError
 from edgelearn.files import require_file
 from edgelearn.ir import store
 from edgelearn.ir.arena import plan_arena
@@ -48,7 +48,7 @@ def read_model(path: Path) -> Bundle:
 
     Raises
     ------
-    MissingFile, ModelFileError, UnsupportedOp
+    MissingFile, OptionError, ModelFileError, UnsupportedOp
         As the readers of the two formats say.
     """
     require_file(path, "model", "check the name, or run 'edgelearn train' first")
@@ -59,7 +59,7 @@ def read_model(path: Path) -> Bundle:
         from edgelearn.export.onnx_reader import read_bundle  # noqa: PLC0415  loads onnx
 
         return read_bundle(path)
-    raise ModelFileError(
+    raise OptionError(
         f"model {str(path)!r}",
         expected="a .safetensors file of edgelearn or an .onnx file",
         got=f"the suffix {path.suffix!r}",

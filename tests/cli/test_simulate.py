@@ -94,7 +94,7 @@ def test_files_that_are_not_models(capsys, model_path, tmp_path):
     (tmp_path / "model.tflite").write_bytes(b"TFL3")
     for file, code, says in (
         ("none.safetensors", 2, "edgelearn train"),
-        ("none.onnx", 2, "edgelearn export"),
+        ("none.onnx", 2, "no such file"),
         ("model.tflite", 2, "the suffix '.tflite'"),
         ("broken.safetensors", 3, "E3001"),
     ):
