@@ -23,22 +23,28 @@ def as_f32(values: ArrayLike) -> F32:
     return np.require(np.asarray(values), dtype=np.float32, requirements=["C"])
 
 
-def check_finite(values: Array, where: str) -> None:
-    """Raise `DataValueError` at the first NaN or infinity in `values`.
+def check_finite(values: Array, where: str, axes: tuple[str, str] = ("row", "feature")) -> None:
+    """Raise `DataValueError` at the first value that is NaN, infinite or beyond float32.
+
+    `axes` says what the first index and the rest are called in the message.
 
     >>> check_finite(np.ones(3), "x")
     """
-    if values.dtype.kind != "f":
+    largest = float(np.finfo(np.float32).max)
+    if values.dtype.kind != "f" or not values.size:
         return
-    good = np.isfinite(values)
-    if good.all():
+    if float(values.min()) >= -largest and float(values.max()) <= largest:  # NaN makes both false
         return
-    first = tuple(int(i) for i in np.argwhere(~good)[0])
+    bad = ~np.isfinite(values)
+    if values.itemsize > 4:
+        bad |= np.abs(values) > largest
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
     row, rest = first[0], first[1:]
-    place = f"row {row}" + (f", feature {rest[0] if len(rest) == 1 else rest}" if rest else "")
+    place = f"{axes[0]} {row}"
+    place += f", {axes[1]} {rest[0] if len(rest) == 1 else rest}" if rest else ""
     raise DataValueError(
         f"{where}, {place}",
-        expected="finite numbers",
-        got=f"{values[first]} ({int((~good).sum())} such values in all)",
+        expected="finite numbers within float32",
+        got=f"{values[first]} ({int(bad.sum())} such values in all)",
         fix="remove or impute these samples before training",
     )

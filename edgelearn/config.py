@@ -15,6 +15,8 @@ from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
 from edgelearn.targets import ProjectionKind
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+LARGEST = 1e38
+"""What float32 holds: infinity is no setting."""
 
 
 class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,8 +35,8 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     loss: Literal["cross_entropy", "l2", "l1"] = "cross_entropy"
     projection: ProjectionKind = "orthonormal"
-    gain: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    lr_scale: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None
+    lr_scale: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
 
 
 class BlockConfig(msgspec.Struct, frozen=True):
@@ -53,7 +55,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     epochs: Positive = 20
     batch: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 32
-    lr: Annotated[float, msgspec.Meta(gt=0)] = 0.05
+    lr: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] = 0.05
     lr_schedule: Literal["constant", "cosine"] = "cosine"
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
     schedule: Literal["layerwise", "simultaneous"] = "layerwise"
@@ -92,7 +94,7 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
         raise ConfigError(
             where,
             expected="one or more [[layers]]",
-            got=f"{layers!r}",
+            got="none" if layers is None else f"{layers!r}",
             fix='add [[layers]] with kind = "dense", units = 10, activation = "softmax"',
         )
     blocks = [_block(t, f"{where}, layers[{i}]") for i, t in enumerate(layers)]
@@ -126,8 +128,11 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
 def _block(table: object, where: str) -> BlockConfig:
     settings = dict(convert(table, dict[str, Any], where))
     kind = settings.pop("kind", None)
+    if not isinstance(kind, str):
+        got = "none" if kind is None else repr(kind)
+        raise ConfigError(where, expected="a kind of layer", got=got, fix='add kind = "dense"')
     if kind not in kinds():
-        raise unknown("layer kind", str(kind), kinds())
+        raise unknown(f"{where}, layer kind", kind, kinds())
     local = {key: settings.pop(key) for key in LocalConfig.__struct_fields__ if key in settings}
     layer_kind: Any = kinds()[kind]
     for key in settings.keys() - set(layer_kind.__struct_fields__):
@@ -151,6 +156,7 @@ def _override(tables: dict[str, Any], override: str) -> None:
             fix="write e.g. -s train.epochs=5",
         )
     try:
-        table[key] = parse_toml(f"value = {text}".encode(), override)["value"]
+        found = parse_toml(f"value = {text}".encode(), override)
     except ConfigError:
-        table[key] = text.strip()
+        found = {}
+    table[key] = found["value"] if found.keys() == {"value"} else text.strip()

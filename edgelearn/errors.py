@@ -43,7 +43,8 @@ class EdgelearnError(Exception):
 
     def __init__(self, where: str, *, expected: str, got: str, fix: str) -> None:
         self.where, self.expected, self.got, self.fix = where, expected, got, fix
-        super().__init__(f"{self.code} {where}: expected {expected}, got {got}. Fix: {fix}")
+        message = f"{self.code} {where}: expected {expected}, got {got}. Fix: {fix}"
+        super().__init__(" ".join(message.splitlines()))
 
     def __reduce__(self) -> tuple[object, ...]:
         fields = {"expected": self.expected, "got": self.got, "fix": self.fix}
@@ -223,7 +224,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> UnknownName:
     """An `UnknownName` that lists what is known and points at the closest name."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    fix = f"write {close[0]!r}" if close else f"choose one of the {what}s listed"
+    fix = f"write {close[0]!r}" if close else "choose one of these"
     return UnknownName(
         f"{what} {name!r}", expected="one of " + ", ".join(names), got=repr(name), fix=fix
     )

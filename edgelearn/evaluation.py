@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 
 from edgelearn.arrays import F32, Array
 from edgelearn.engine import Buffers, forward
+from edgelearn.errors import Diverged
 from edgelearn.network import Network
 
 BATCH = 256
@@ -45,8 +47,15 @@ def predict(network: Network, x: Array) -> F32:
     return result
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite becomes one message
 def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
-    """Accuracy, mean cross-entropy, confusion and the accuracy of every layer's readout."""
+    """Accuracy, mean cross-entropy, confusion and the accuracy of every layer's readout.
+
+    Raises
+    ------
+    Diverged
+        If the probabilities are not finite.
+    """
     network.check_input(x)
     classes = len(network.classes)
     buffers = Buffers(network, BATCH)
@@ -64,6 +73,13 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
             hits[index] += (guesses == labels).sum()
         loss -= float(np.log(np.maximum(a[np.arange(len(a)), labels], 1e-37)).sum())
         np.add.at(confusion, (labels, guesses), 1)
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"model {network.name!r}",
+            expected="finite probabilities",
+            got=f"a loss of {loss}",
+            fix="look at the scale of the data, or train with a lower train.lr",
+        )
     return Evaluation(
         accuracy=float(np.trace(confusion)) / len(x),
         loss=loss / len(x),

@@ -31,12 +31,7 @@ def staged(target: Path) -> Iterator[Path]:
     OutputError
         If the folder is missing, not writable or full.
     """
-    try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-        os.close(handle)
-        stage = Path(name)
-    except OSError as error:
-        raise _cannot_write(target, error) from None
+    stage = _stage(target)
     try:
         yield stage
         stage.chmod(0o666 & ~_umask())
@@ -51,19 +46,25 @@ def staged(target: Path) -> Iterator[Path]:
 
 def require_writable(target: Path) -> None:
     """Raise `OutputError` now rather than after hours of work if `target` cannot be written."""
-    if target.is_dir():
+    if os.path.isdir(target):  # noqa: PTH112  Path.is_dir raises if the name is too long
         raise _cannot_write(target, IsADirectoryError("it is a folder"))
-    try:
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise _cannot_write(target, error) from None
+    _stage(target).unlink()
 
 
 def write_atomic(target: Path, content: bytes) -> None:
     """Replace `target` by `content`, all of it or nothing."""
     with staged(target) as stage:
         stage.write_bytes(content)
+
+
+def _stage(target: Path) -> Path:
+    """A new empty file beside `target`."""
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        os.close(handle)
+    except OSError as error:
+        raise _cannot_write(target, error) from None
+    return Path(name)
 
 
 def _cannot_write(target: Path, error: OSError) -> OutputError:

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 
 from edgelearn import __version__
-from edgelearn.arrays import Array, as_f32
+from edgelearn.arrays import Array, Shape, as_f32
 from edgelearn.config import Recipe, parse_recipe, to_tables
 from edgelearn.datasets import Dataset
-from edgelearn.errors import ModelFileError
-from edgelearn.ir import store
+from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileError, UsageError
+from edgelearn.ir import BATCH, Builder, Graph, store
 from edgelearn.ir.store import Bundle
 from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.network import Network, build
@@ -74,22 +74,55 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
         recipe = parse_recipe(meta["recipe"], where)
         position = msgspec.convert(meta["position"], Position | None)
         classes = msgspec.convert(meta["classes"], tuple[str, ...])
+        card = msgspec.convert(meta["card"], dict[str, Any])
         graph = bundle.graphs["train"]
         in_shape = graph.specs["x"].shape[1:]
-    except (KeyError, TypeError, msgspec.ValidationError) as error:
-        raise ModelFileError(
-            where,
-            expected="a model written by 'edgelearn train'",
-            got=f"metadata without or with a wrong {error}",
-            fix="train the model again",
+        arrays = {state.input: state.init for state in graph.states}
+        _check_fit(recipe, in_shape, arrays, where)
+        normalizer = _normalizer(graph, in_shape, where)
+        network = build(recipe, in_shape, classes, normalizer).with_parameters(arrays)
+    except (LookupError, TypeError, ValueError, MemoryError, UsageError, GraphError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        if isinstance(error, EdgelearnError):
+            reason = f"{error.where}: {error.got} instead of {error.expected}"
+        raise _bad(
+            where, "a model written by 'edgelearn train'", f"metadata with {reason}"
         ) from None
-    normalizer = None
-    if "input.mean" in graph.constants:
-        constants = graph.constants
-        normalizer = Normalizer(constants["input.mean"], constants["input.scale"])
-    network = build(recipe, in_shape, classes, normalizer)
-    network = network.with_parameters({s.input: s.init for s in graph.states})
-    return Model(network, recipe, position, bundle.extra, meta["card"])
+    for name, value in network.parameters().items():
+        if value.dtype != np.float32 or not np.isfinite(value).all():
+            raise _bad(f"{where}, parameter {name}", "finite float32 numbers", "others")
+    return Model(network, recipe, position, bundle.extra, card)
+
+
+def _check_fit(recipe: Recipe, in_shape: Shape, arrays: Mapping[str, Array], where: str) -> None:
+    """Raise unless the layers of `recipe` make of the stored arrays what they say they make.
+
+    Seen before any memory is taken for them: a wrong recipe could ask for any amount.
+    """
+    b = Builder("check")
+    x = b.input("x", (BATCH, *in_shape))
+    for index, config in enumerate(recipe.layers):
+        name = f"{config.layer.kind}{index + 1}."
+        own = {k.removeprefix(name): v for k, v in arrays.items() if k.startswith(name)}
+        params = {key: b.constant(name + key, value) for key, value in own.items()}
+        wanted = (BATCH, *config.layer.out_shape(b.specs[x].shape[1:]))
+        x = config.layer.emit(b, params, x).a
+        if b.specs[x].shape != wanted:
+            got = f"arrays that make {b.specs[x]}"
+            raise _bad(f"{where}, layer {name[:-1]!r}", f"an output of shape {list(wanted)}", got)
+
+
+def _normalizer(graph: Graph, in_shape: Shape, where: str) -> Normalizer | None:
+    if "input.mean" not in graph.constants:
+        return None
+    mean, scale = graph.constants["input.mean"], graph.constants["input.scale"]
+    if mean.shape not in ((), in_shape) or scale.shape != mean.shape:
+        raise _bad(f"{where}, input.mean", f"shape [] or {list(in_shape)}", f"{list(mean.shape)}")
+    return Normalizer(mean, scale)
+
+
+def _bad(where: str, expected: str, got: str) -> ModelFileError:
+    return ModelFileError(where, expected=expected, got=got, fix="train the model again")
 
 
 def load(path: Path) -> Model:
@@ -101,5 +134,10 @@ def save(path: Path, model: Model) -> None:
     """Write `model` to `path`, all of it or nothing; NaN and infinity are never written."""
     for name, value in model.network.parameters().items():
         if not np.isfinite(value).all():
-            raise ValueError(f"parameter {name} is not finite")
+            raise Diverged(
+                f"parameter {name!r}",
+                expected="finite numbers",
+                got="NaN or infinity",
+                fix="lower train.lr, or normalise the input",
+            )
     store.write(path, to_bundle(model))

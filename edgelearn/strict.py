@@ -33,8 +33,8 @@ def parse_toml(content: bytes, where: str) -> dict[str, Any]:
     {'cores': 4}
     """
     try:
-        return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(
             where, expected="a TOML file", got=str(error).lower(), fix="mend that line"
         ) from None
@@ -84,10 +84,15 @@ def convert(value: object, kind: type[T], where: str) -> T:
             raise ConfigError(
                 at, expected=f"the key {missing[1]!r}", got="none", fix="add that key"
             ) from None
+        got = _value_at(value, place)
+        words = _words(kind, place)
+        if words:
+            raise misspelt(at, "word", got, words) from None
+        expected = reason.removeprefix("Expected ").partition(", got ")[0].replace("`", "")
         raise ConfigError(
             at,
-            expected=reason.removeprefix("Expected ").partition(", got ")[0].replace("`", ""),
-            got=_short(_value_at(value, place)),
+            expected=expected.replace("object", "a table").replace(" | null", ""),
+            got=_short(got),
             fix="write a value of that kind",
         ) from None
 
@@ -107,14 +112,26 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def misspelt(where: str, what: str, name: str, known: Iterable[str]) -> ConfigError:
+def misspelt(where: str, what: str, name: object, known: Iterable[str]) -> ConfigError:
     """A `ConfigError` for an unknown `name` that points at the closest known one."""
     names = sorted(set(known))
     folded = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.6)
     fix = f"did you mean {folded[close[0]]!r}?" if close else f"use one of those {what}s"
     expected = f"one of the {what}s " + ", ".join(names)
-    return ConfigError(where, expected=expected, got=repr(name), fix=fix)
+    return ConfigError(where, expected=expected, got=_short(name), fix=fix)
+
+
+def _words(kind: type, place: str) -> list[str]:
+    """The words that may stand at `place`, if nothing but one of some words may."""
+    info: msgspec.inspect.Type | None = msgspec.inspect.type_info(kind)
+    for key, _ in re.findall(r"\.(\w+)|\[(\d+)\]", place):
+        if isinstance(info, msgspec.inspect.StructType):
+            info = next((f.type for f in info.fields if f.encode_name == key), None)
+        elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
+            info = info.item_type
+    values = info.values if isinstance(info, msgspec.inspect.LiteralType) else ()
+    return [value for value in values if isinstance(value, str)]
 
 
 def _keys(kind: type) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -17,6 +18,8 @@ from edgelearn.errors import Diverged
 from edgelearn.network import Network
 from edgelearn.rng import Stream, permutation
 
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
 
 class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far training has come: the next step to make.
@@ -24,9 +27,9 @@ class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     With the layer-wise schedule a stage is a layer; simultaneous training is one stage.
     """
 
-    stage: int = 0
-    epoch: int = 0
-    step: int = 0
+    stage: Count = 0
+    epoch: Count = 0
+    step: Count = 0
 
 
 class EpochReport(msgspec.Struct, frozen=True):
@@ -101,6 +104,7 @@ def _steps(network: Network, samples: int, config: TrainConfig, start: Position)
         start = Position()
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite becomes one message
 def fit(
     network: Network,
     x: Array,

@@ -107,12 +107,8 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
     Returns the model and, unless it was stopped, the report.
     """
     if dataset.classes != model.network.classes:
-        raise DataShapeError(
-            f"data {dataset.name!r}",
-            expected=f"the classes of the model, {', '.join(model.network.classes)}",
-            got=", ".join(dataset.classes),
-            fix="go on with the data that training was begun with",
-        )
+        fix = "go on with the data that training was begun with"
+        raise _other_classes(dataset, model.network.classes, fix)
     config = model.recipe.train
     steps = 0
 
@@ -167,6 +163,15 @@ def _report(
     )
 
 
+def _other_classes(dataset: Dataset, known: tuple[str, ...], fix: str) -> DataShapeError:
+    return DataShapeError(
+        f"data {dataset.name!r}",
+        expected=f"the classes of the model, {', '.join(known)}",
+        got=", ".join(dataset.classes),
+        fix=fix,
+    )
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Keep BLAS to one thread: at these sizes more are slower, and results depend on how many."""
@@ -175,6 +180,14 @@ def one_thread() -> Iterator[None]:
 
 
 def score(model: Model, dataset: Dataset) -> Evaluation:
-    """How well `model` does on the test part of `dataset`."""
+    """How well `model` does on the test part of `dataset`.
+
+    The data may lack the last classes of the model, or name classes by their numbers.
+    """
+    known = model.network.classes
+    count = len(dataset.classes)
+    numbers = tuple(str(c) for c in range(count))
+    if count > len(known) or dataset.classes not in (known[:count], numbers):
+        raise _other_classes(dataset, known, "test on data with the classes of the model")
     with one_thread():
         return evaluate(model.network, dataset.x_test, dataset.y_test)

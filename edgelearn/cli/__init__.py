@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 
 import click
 
 from edgelearn import __version__
-from edgelearn.errors import EdgelearnError, unknown
+from edgelearn.errors import (
+    EdgelearnError,
+    MissingFile,
+    OptionError,
+    OutputError,
+    OverBudget,
+    unknown,
+)
 
 COMMANDS = (
     "train",
@@ -40,6 +48,14 @@ class Lazy(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a reader that has seen enough, such as ``head``, is no failure."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="edgelearn")
@@ -59,23 +75,25 @@ def group() -> None:
 
 def main() -> None:
     """Run the program; every error becomes one message and a documented exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a class may have a name that is not ASCII
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
 
 
 def run(args: list[str]) -> int:
     """Run the program with `args` and return its exit code."""
+    if not args:
+        click.echo(group.get_help(click.Context(group, info_name="edgelearn")), err=True)
+        return 2
     try:
         code = group.main(args, prog_name="edgelearn", standalone_mode=False)
     except EdgelearnError as error:
         return _fail(str(error), error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        return 2
+    except (click.ClickException, OSError, MemoryError) as error:
+        known = _as_ours(error)
+        return _fail(str(known), known.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         if os.environ.get("EDGELEARN_DEBUG"):
             raise
@@ -83,6 +101,39 @@ def run(args: list[str]) -> int:
         hint = "Fix: run again with EDGELEARN_DEBUG=1 and report what it prints"
         return _fail(message + hint, INTERNAL_ERROR)
     return code if isinstance(code, int) else 0
+
+
+def _as_ours(error: click.ClickException | OSError | MemoryError) -> EdgelearnError:
+    """What click and the system report, as one of our messages."""
+    if isinstance(error, click.ClickException):
+        ctx = getattr(error, "ctx", None)
+        path = ctx.command_path if ctx else "edgelearn"
+        close = getattr(error, "possibilities", None)
+        message = error.format_message().partition(" Did you mean")[0].rstrip(".")
+        return OptionError(
+            f"command {path!r}",
+            expected="arguments as its --help shows them",
+            got=(message[:1].lower() + message[1:]).removeprefix("got "),
+            fix=f"did you mean {close[0]!r}?" if close else f"see '{path} --help'",
+        )
+    if isinstance(error, MemoryError):
+        return OverBudget(
+            "this device",
+            expected="enough memory",
+            got=str(error).lower() or "none left",
+            fix="use fewer units, a smaller train.batch or less data",
+        )
+    got = (error.strerror or str(error)).lower()
+    if error.filename is None:
+        return OutputError(
+            "output", expected="a place that can be written", got=got, fix="free some space"
+        )
+    return MissingFile(
+        f"file {str(error.filename)!r}",
+        expected="a file that can be used",
+        got=got,
+        fix="mend the path or its permissions",
+    )
 
 
 def _fail(message: str, code: int) -> int:

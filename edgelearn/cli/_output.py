@@ -43,10 +43,13 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
         grid.add_column(heading, justify="left" if position == 0 else "right", no_wrap=True)
     for row in rows:
         grid.add_row(*(str(value) for value in row.values()))
-    console = Console(width=1000)
+    # Names come from data: no markup, no emoji. rich would end the program if nobody reads.
+    console = Console(width=1000, markup=False, emoji=False, highlight=False)
     console.width = console.measure(grid).maximum
+    with console.capture() as printed:
+        console.print(grid)
     click.echo(title)
-    console.print(grid)
+    click.echo(printed.get(), nl=False)
 
 
 def human_bytes(size_bytes: float) -> str:

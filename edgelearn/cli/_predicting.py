@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgelearn.arrays import F32, Array, Shape, as_f32, check_finite
-from edgelearn.errors import DataFileError, DataShapeError, UnknownName
+from edgelearn.errors import (
+    DataFileError,
+    DataShapeError,
+    DataValueError,
+    ModelFileError,
+    UnknownName,
+)
 from edgelearn.files import require_file
-from edgelearn.ir import Graph, run, store
+from edgelearn.ir import BATCH, Graph, run, store
 
 STDIN = Path("-")
 
@@ -29,10 +37,18 @@ class Classifier:
         """Shape of one sample."""
         return self.graph.specs[self.graph.inputs[0]].shape[1:]
 
-    def __call__(self, sample: F32) -> dict[str, str | float]:
-        """The likeliest class of one sample."""
-        outputs = run(self.graph, {self.graph.inputs[0]: sample[None]}).outputs
+    def __call__(self, sample: F32, where: str) -> dict[str, str | float]:
+        """The likeliest class of one sample; `where` is named in errors."""
+        with np.errstate(all="ignore"):  # what is not finite becomes one message below
+            outputs = run(self.graph, {self.graph.inputs[0]: sample[None]}).outputs
         probabilities = outputs[self.graph.outputs[0]][0]
+        if not np.isfinite(probabilities).all():
+            raise DataValueError(
+                where,
+                expected="values of the size that the model was trained on",
+                got="probabilities that are not finite",
+                fix="check the units of the data, and the model with 'edgelearn eval'",
+            )
         best = int(probabilities.argmax())
         return {"class": self.classes[best], "probability": float(probabilities[best])}
 
@@ -40,65 +56,123 @@ class Classifier:
 def classifier(path: Path) -> Classifier:
     """The classifier in the model file at `path`."""
     bundle = store.read(path)
-    return Classifier(bundle.graphs["infer"], [str(c) for c in bundle.meta["classes"]])
+    graph, classes = bundle.graphs.get("infer"), bundle.meta.get("classes")
+    if graph is None or not isinstance(classes, list) or not _classifies(graph, len(classes)):
+        raise ModelFileError(
+            f"model {str(path)!r}",
+            expected="a classifier that 'edgelearn train' wrote",
+            got="a model of another kind",
+            fix="name another --model",
+        )
+    return Classifier(graph, [str(c) for c in classes])
 
 
-def samples(files: Iterable[Path], shape: Shape) -> Iterator[F32]:
-    """Every sample of the files, checked, of shape `shape`."""
+def _classifies(graph: Graph, classes: int) -> bool:
+    inputs = [graph.specs[name] for name in graph.inputs]
+    outputs = [graph.specs[name] for name in graph.outputs]
+    fed = len(inputs) == 1 and inputs[0].dtype == "float32" and inputs[0].shape[:1] == (BATCH,)
+    return fed and len(outputs) == 1 and outputs[0].shape == (BATCH, classes)
+
+
+def guesses(classify: Classifier, files: Sequence[Path]) -> Iterator[dict[str, str | float]]:
+    """The likeliest class of every sample of the files, as they come."""
     for path in files:
-        source = _lines(sys.stdin, "stdin") if path == STDIN else _file(path)
+        if path != STDIN:
+            require_file(path, "data", "check the path")
+            _reader(path)
+    for path in files:
+        name = "stdin" if path == STDIN else str(path)
+        source = _lines(sys.stdin, name) if path == STDIN else _reader(path)(path)
+        number = 0
         for number, sample in enumerate(source, start=1):
-            where = f"{'stdin' if path == STDIN else path}, sample {number}"
-            yield _fitting(sample, shape, where)
+            where = f"{name}, sample {number}"
+            yield classify(_fitting(sample, classify.in_shape, where), where)
+        if not number:
+            raise DataShapeError(
+                name, expected="one sample at least", got="none", fix="name a file that holds data"
+            )
 
 
 def _fitting(sample: Array, shape: Shape, where: str) -> F32:
-    if sample.size != np.prod(shape):
+    if sample.size != math.prod(shape):
         raise DataShapeError(
             where,
-            expected=f"{int(np.prod(shape))} numbers (shape {list(shape)})",
+            expected=f"{math.prod(shape)} numbers (shape {list(shape)})",
             got=f"{sample.size}",
             fix="give the features that the model was trained on, without the label",
         )
-    check_finite(sample.reshape(1, -1), where)
+    check_finite(sample.ravel(), where, ("feature", ""))
     return as_f32(sample).reshape(shape)
 
 
-def _file(path: Path) -> Iterator[Array]:
-    require_file(path, "data", "check the path")
-    if path.suffix == ".npy":
-        try:
-            yield from np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError, TypeError) as error:
-            raise DataFileError(
-                f"data {str(path)!r}",
-                expected="a whole .npy array, one sample a row",
-                got=str(error).splitlines()[0],
-                fix="write it again with numpy.save",
-            ) from None
-    elif path.suffix in (".csv", ".tsv", ".txt"):
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            yield from _lines(lines, str(path))
-    else:
-        raise UnknownName(
-            f"data {str(path)!r}",
-            expected="a .npy, .csv, .tsv or .txt file",
-            got=f"a file ending in {path.suffix!r}",
-            fix="save the samples as one of these",
+def _reader(path: Path) -> Callable[[Path], Iterator[Array]]:
+    """What reads a file of that name."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return _npy
+    if suffix in (".csv", ".tsv", ".txt"):
+        return _text
+    raise UnknownName(
+        f"data {str(path)!r}",
+        expected="a .npy, .csv, .tsv or .txt file",
+        got=f"a file ending in {path.suffix!r}",
+        fix="save the samples as one of these",
+    )
+
+
+def _npy(path: Path) -> Iterator[Array]:
+    where = f"data {str(path)!r}"
+    try:
+        with path.open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise ValueError("another kind of file")
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, MemoryError) as error:
+        raise DataFileError(
+            where,
+            expected="a whole .npy array, one sample a row",
+            got=(str(error) or type(error).__name__).splitlines()[0],
+            fix="write it again with numpy.save",
+        ) from None
+    if array.ndim < 2 or array.dtype.kind not in "fiub":
+        raise DataShapeError(
+            where,
+            expected="an array of numbers, one sample a row",
+            got=f"{array.dtype}{list(array.shape)}",
+            fix="reshape it to (samples, features)",
         )
+    yield from array
+
+
+def _text(path: Path) -> Iterator[Array]:
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        yield from _lines(lines, str(path))
 
 
 def _lines(lines: Iterable[str], where: str) -> Iterator[Array]:
     for number, line in enumerate(lines, start=1):
-        words = line.replace(",", " ").replace(";", " ").split()
-        if not words:
-            continue
-        try:
-            yield np.array([float(word) for word in words], np.float32)
-        except ValueError as error:
-            raise DataFileError(
-                f"{where}, line {number}",
-                expected="numbers separated by commas or blanks",
-                got=str(error),
-                fix="remove headings and text columns",
-            ) from None
+        words = _words(line)
+        if words:
+            numbers = [_number(w, f"{where}, line {number}, column {c + 1}") for c, w in words]
+            yield np.array(numbers)
+
+
+def _words(line: str) -> list[tuple[int, str]]:
+    """The fields of a line with their places; between separators an empty one counts too."""
+    text = line.strip(" \r\n\f\v\ufeff")
+    fields = re.split(r"[,;\t]", text) if re.search(r"[,;\t]", text) else text.split()
+    if fields and not fields[-1].strip():
+        fields.pop()  # a separator at the end of a line is a habit, no missing value
+    return list(enumerate(field.strip() for field in fields))
+
+
+def _number(word: str, where: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise DataFileError(
+            where,
+            expected="a number",
+            got=repr(word[:40]) if word else "nothing",
+            fix="remove headings and text columns, and samples with missing values",
+        ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,6 @@ from edgelearn.cli._progress import Watch, downloads
 from edgelearn.config import read_recipe
 from edgelearn.datasets import Dataset
 from edgelearn.errors import MissingFile, OptionError
-from edgelearn.files import require_writable
 from edgelearn.modelfile import Model
 from edgelearn.trainer import Observer
 
@@ -39,7 +39,12 @@ def begun(
     if data is not None:
         chosen = msgspec.structs.replace(chosen, dataset=workflow.guess_source(data))
     dataset = load(chosen.dataset)
-    return workflow.new_model(chosen, dataset), dataset
+    model = workflow.new_model(chosen, dataset)
+    unseen = set(range(len(dataset.classes))) - set(dataset.y_train.tolist())
+    if unseen:
+        names = ", ".join(repr(dataset.classes[label]) for label in sorted(unseen)[:5])
+        click.echo(f"note: no training sample of {len(unseen)} classes: {names}", err=True)
+    return model, dataset
 
 
 def resumed(
@@ -74,24 +79,26 @@ def load(source: datasets.Source) -> Dataset:
 
 def require_budget(model: Model, dataset: Dataset, budget: str) -> None:
     """Refuse before anything runs if the working set is over `budget`."""
-    from firmware_sim.budgets import parse_bytes
+    from firmware_sim.quantities import parse_quantity
 
-    workflow.require_budget(model.recipe, dataset, parse_bytes(budget, "option --budget"))
+    limit = int(parse_quantity(budget, "bytes", "option --budget"))
+    workflow.require_budget(model.recipe, dataset, limit)
 
 
 def run(model: Model, dataset: Dataset, out: Path) -> tuple[dict[str, Any] | None, int]:
     """Train, and write the model or, if a signal came, a checkpoint; the exit code says which."""
-    require_writable(out)
-    with _caught_signals() as caught, Watch(model, dataset) as watch:
-        observer = Observer(watch.on_step, watch.on_epoch, lambda: bool(caught))
-        model, report = workflow.train(model, dataset, observer)
-    if report is None:
+    with _caught_signals() as caught:
+        with Watch(model, dataset) as watch:
+            observer = Observer(watch.on_step, watch.on_epoch, lambda: bool(caught))
+            model, report = workflow.train(model, dataset, observer)
+        if report is not None:
+            modelfile.save(out, model)
+            checkpoint_path(out).unlink(missing_ok=True)
+            return msgspec.to_builtins(report), 0
         modelfile.save(checkpoint_path(out), model)
-        click.echo(f"stopped; go on with: edgelearn train --resume --out {out}", err=True)
-        return None, 128 + caught[0]
-    modelfile.save(out, model)
-    checkpoint_path(out).unlink(missing_ok=True)
-    return msgspec.to_builtins(report), 0
+    again = f"edgelearn train --resume --out {shlex.quote(str(out))}"
+    click.echo(f"stopped; go on with: {again}", err=True)
+    return None, 128 + caught[0]
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def command(model: Path, data: Path | None, fail_under: float | None, as_json: b
     report = workflow.score(loaded, _training.load(source))
     result: dict[str, Any] = {"model": str(model), **msgspec.to_builtins(report)}
     emit(result, as_json, lambda: _show(result, loaded.network.classes))
-    if fail_under is not None and report.accuracy < fail_under:
+    if fail_under is not None and not report.accuracy >= fail_under:  # also if it is NaN
         raise BelowThreshold(
             f"model {str(model)!r}",
             expected=f"an accuracy of at least {fail_under}",
@@ -58,7 +58,7 @@ def _show(result: dict[str, Any], classes: tuple[str, ...]) -> None:
         [{"layer": la["name"], "accuracy": f"{la['accuracy']:.2%}"} for la in result["layers"]],
     )
     rows = [
-        {"true": name, **{c: n or "." for c, n in zip(classes, counts, strict=True)}}
+        {"true class": name, **{c: n or "." for c, n in zip(classes, counts, strict=True)}}
         for name, counts in zip(classes, result["confusion"], strict=True)
     ]
     table("confusion: a row for each true class, a column for each prediction", rows)

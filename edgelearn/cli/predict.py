@@ -28,8 +28,7 @@ def command(model: Path, files: tuple[Path, ...], as_json: bool) -> None:
 
     classify = _predicting.classifier(model)
     found = []
-    for sample in _predicting.samples(files, classify.in_shape):
-        guess = classify(sample)
+    for guess in _predicting.guesses(classify, files):
         found.append(guess)
         if not as_json:
             click.echo(f"{guess['class']}\t{guess['probability']:.4f}")

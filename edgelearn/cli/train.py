@@ -45,7 +45,9 @@ def command(
       edgelearn train models/mnist-mlp.toml -s train.epochs=5
     """
     from edgelearn.cli import _training
+    from edgelearn.files import require_writable
 
+    require_writable(out)
     if resume:
         model, dataset = _training.resumed(out, recipe, data, overrides)
     else:

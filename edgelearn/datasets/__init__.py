@@ -33,6 +33,13 @@ def _module(source: Source) -> Any:
             got=f"name = {source.name!r}, format = {source.format!r}",
             fix="write one of the two",
         )
+    if source.name is not None and source.path is not None:
+        raise ConfigError(
+            "dataset",
+            expected="a path beside a format only",
+            got=f"name = {source.name!r}, path = {source.path!r}",
+            fix='leave out the path, or write format = "npz" instead of the name',
+        )
     wanted = source.name or source.format or ""
     if wanted not in names():
         raise unknown("data set or format", wanted, names())

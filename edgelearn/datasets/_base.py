@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -11,6 +12,8 @@ import numpy as np
 
 from edgelearn.arrays import Array, Shape, check_finite
 from edgelearn.errors import DataShapeError, DataValueError
+
+MAX_CLASSES = 1 << 16
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told of long work: what it is, bytes done, bytes in all (0 if unknown)."""
@@ -75,6 +78,7 @@ class Dataset:
             check_samples(x, y, where)
             check_finite(x, where)
             check_labels(y, len(self.classes), where)
+        self._check_classes()
         if self.x_test.shape[1:] != self.x_train.shape[1:]:
             raise DataShapeError(
                 f"data {self.name!r}",
@@ -83,6 +87,49 @@ class Dataset:
                 fix="give both parts the same features",
             )
         return self
+
+    def _check_classes(self) -> None:
+        twice = [name for name, count in Counter(self.classes).items() if count > 1]
+        if twice:
+            raise DataValueError(
+                f"data {self.name!r}",
+                expected="a name of its own for every class",
+                got=f"{twice[0]!r} more than once",
+                fix="name each class once",
+            )
+        if (self.y_train == self.y_train[0]).all():
+            raise DataValueError(
+                f"data {self.name!r}, train part",
+                expected="samples of at least two classes",
+                got=f"samples of class {self.classes[self.y_train[0]]!r} only",
+                fix="add samples of what it is to be told from",
+            )
+
+
+def class_numbers(y: Array, where: str) -> Array:
+    """`y` as int64 class numbers, or a `DataValueError` that names the first that is none."""
+    if y.dtype.kind not in "iuf":
+        raise DataValueError(
+            where,
+            expected="class numbers 0, 1, 2, ...",
+            got=f"{y.dtype} labels",
+            fix="store labels as integers, and their names in an array 'classes'",
+        )
+    bad = np.flatnonzero(~((y >= 0) & (y < MAX_CLASSES) & (y == np.floor(y))))
+    if bad.size:
+        raise DataValueError(
+            f"{where}, row {bad[0]}",
+            expected=f"class numbers from 0 to at most {MAX_CLASSES - 1}",
+            got=f"{y.flat[bad[0]]} ({bad.size} such labels in all)",
+            fix="number the classes 0, 1, 2, ..., and drop samples without a label",
+        )
+    return y.astype(np.int64)
+
+
+def numbered(*parts: Array) -> tuple[str, ...]:
+    """Names of classes that have none: their numbers, up to the largest label of all parts."""
+    count = 1 + max(int(part.max(initial=0)) for part in parts)
+    return tuple(str(c) for c in range(count))
 
 
 def check_samples(x: Array, y: Array, where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.request
@@ -11,8 +12,8 @@ from pathlib import Path
 
 from edgelearn.datasets import idx
 from edgelearn.datasets._base import Dataset, Progress
-from edgelearn.errors import DataUnavailable
-from edgelearn.files import write_atomic
+from edgelearn.errors import DataFileError, DataUnavailable, OutputError
+from edgelearn.files import require_writable, write_atomic
 
 TIMEOUT_S = 20
 MAX_DOWNLOAD_BYTES = 1 << 28
@@ -53,23 +54,35 @@ def _sha256(content: bytes) -> str:
 
 
 def _download(url: str, target: Path, digest: str, progress: Progress) -> None:
-    packed = bytearray()
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310  a constant
-            total = int(reply.headers.get("Content-Length") or 0)
-            while chunk := reply.read(CHUNK_BYTES):
-                packed += chunk
-                progress(target.name, len(packed), total)
-                if len(packed) > MAX_DOWNLOAD_BYTES:
-                    raise OSError("the reply does not end")
-    except (OSError, urllib.error.URLError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise _unavailable(target, f"{url} answered: {reason}") from None
-    content = idx.decompress(bytes(packed), url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        require_writable(target)
+    except (OSError, OutputError):
+        raise _unavailable(target, f"a cache that cannot be written, {target.parent}") from None
+    try:
+        content = idx.decompress(_fetch(url, target.name, progress), url)
+    except (OSError, http.client.HTTPException, ValueError, DataFileError) as error:
+        reason = error.got if isinstance(error, DataFileError) else getattr(error, "reason", error)
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        raise _unavailable(target, f"from {url}: {reason}") from None
     if _sha256(content) != digest:
         raise _unavailable(target, f"{url} gave other bytes (sha256 {_sha256(content)[:12]}...)")
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, content)
+
+
+def _fetch(url: str, what: str, progress: Progress) -> bytes:
+    packed = bytearray()
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as reply:  # noqa: S310  a constant
+        total = int(reply.headers.get("Content-Length") or 0)
+        while chunk := reply.read(CHUNK_BYTES):
+            packed += chunk
+            progress(what, len(packed), total)
+            if len(packed) > MAX_DOWNLOAD_BYTES:
+                raise ValueError("the reply does not end")
+    if total and len(packed) != total:
+        raise ValueError(f"the reply broke off after {len(packed)} of {total} bytes")
+    return bytes(packed)
 
 
 def _unavailable(target: Path, got: str) -> DataUnavailable:

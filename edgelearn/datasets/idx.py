@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import io
+import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from edgelearn.arrays import Array
-from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source
+from edgelearn.datasets._base import (
+    Dataset,
+    DataSpec,
+    Progress,
+    Source,
+    class_numbers,
+    numbered,
+)
 from edgelearn.errors import ConfigError, DataFileError, MissingFile
 
 PARTS = {
@@ -19,7 +28,9 @@ PARTS = {
     "y_test": "t10k-labels-idx1-ubyte",
 }
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-MAX_BYTES = 1 << 32
+MAX_RANK = 8
+MAX_BYTES = 1 << 30
+"""Larger arrays are refused before they are made."""
 
 
 def describe(source: Source) -> DataSpec:
@@ -39,10 +50,11 @@ def load(source: Source, progress: Progress) -> Dataset:
 def read_folder(folder: Path, name: str) -> Dataset:
     """The data set in `folder`, its classes named by their numbers."""
     arrays = {key: decode(_content(folder, stem), stem) for key, stem in PARTS.items()}
-    labels = {key: arrays[key].astype(np.int64) for key in ("y_train", "y_test")}
-    count = int(labels["y_train"].max(initial=0)) + 1
-    classes = tuple(str(c) for c in range(count))
-    return Dataset(name, **{**arrays, **labels}, classes=classes)
+    y_train, y_test = (
+        class_numbers(arrays[key], f"data file {PARTS[key]!r}") for key in ("y_train", "y_test")
+    )
+    classes = numbered(y_train, y_test)
+    return Dataset(name, arrays["x_train"], y_train, arrays["x_test"], y_test, classes)
 
 
 def _content(folder: Path, stem: str) -> bytes:
@@ -61,9 +73,13 @@ def _content(folder: Path, stem: str) -> bytes:
 def decompress(content: bytes, where: str) -> bytes:
     """The bytes in a gzip file, or `DataFileError`."""
     try:
-        return gzip.decompress(content)
+        with gzip.open(io.BytesIO(content)) as packed:
+            found = packed.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(where, "a whole gzip file", str(error)) from None
+    if len(found) > MAX_BYTES:
+        raise _damaged(where, f"at most {MAX_BYTES} bytes of data", "more")
+    return found
 
 
 def decode(content: bytes, where: str) -> Array:
@@ -76,11 +92,13 @@ def decode(content: bytes, where: str) -> Array:
         raise _damaged(where, "an IDX file", f"first bytes {content[:4].hex(' ')}")
     dtype, rank = np.dtype(TYPES[content[2]]), content[3]
     start = 4 + 4 * rank
+    if not 0 < rank <= MAX_RANK or len(content) < start:
+        raise _damaged(where, f"1 to {MAX_RANK} dimensions", f"{rank} in {len(content)} bytes")
     shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
-    size_bytes = dtype.itemsize * int(np.prod(shape, dtype=object)) if shape else 0
-    if len(shape) != rank or not 0 < size_bytes <= MAX_BYTES or len(content) != start + size_bytes:
-        got = f"{len(content) - start} bytes for shape {shape}"
-        raise _damaged(where, f"{size_bytes} bytes of data", got)
+    size_bytes = dtype.itemsize * math.prod(shape)
+    if not 0 < size_bytes <= MAX_BYTES or len(content) != start + size_bytes:
+        expected = f"{size_bytes} bytes of data" if size_bytes else "data"
+        raise _damaged(where, expected, f"{len(content) - start} bytes for shape {list(shape)}")
     values = np.frombuffer(content, dtype, offset=start).reshape(shape)
     return values.astype(dtype.newbyteorder("="), copy=False)
 

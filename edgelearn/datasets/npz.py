@@ -11,14 +11,32 @@ from pathlib import Path
 
 import numpy as np
 
-from edgelearn.arrays import Array
-from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source, check_samples, no_progress
-from edgelearn.errors import ConfigError, DataFileError, DataShapeError, DataValueError
+from edgelearn.arrays import Array, check_finite
+from edgelearn.datasets._base import (
+    Dataset,
+    DataSpec,
+    Progress,
+    Source,
+    check_samples,
+    class_numbers,
+    no_progress,
+    numbered,
+)
+from edgelearn.errors import ConfigError, DataFileError, DataShapeError
 from edgelearn.files import require_file
 from edgelearn.rng import Stream, permutation
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 TRAIN_SHARE = 0.8
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    RuntimeError,  # encrypted, or packed in a way that zipfile does not know
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def describe(source: Source) -> DataSpec:
@@ -31,54 +49,70 @@ def load(source: Source, progress: Progress) -> Dataset:
     if source.path is None:
         raise ConfigError("dataset", expected="a path", got="none", fix='write path = "data.npz"')
     path = require_file(Path(source.path), "data", "name an .npz file that exists")
-    arrays = _read(path)
-    parts = arrays if set(PARTS) <= arrays.keys() else _split(arrays, path)
-    x = {key: parts[key] for key in PARTS if key[0] == "x"}
-    y = {key: _labels(parts[key], f"data {str(path)!r}, {key}") for key in PARTS if key[0] == "y"}
-    count = int(max(labels.max(initial=0) for labels in y.values())) + 1
-    classes = tuple(str(c) for c in arrays.get("classes", np.arange(count)))
-    return Dataset(path.stem, **x, **y, classes=classes)
+    where = f"data {str(path)!r}"
+    arrays = _read(path, where)
+    parts = arrays if set(PARTS) <= arrays.keys() else _split(arrays, where)
+    y_train, y_test = (class_numbers(parts[k], f"{where}, {k}") for k in ("y_train", "y_test"))
+    classes = _classes(arrays["classes"], where) if "classes" in arrays else None
+    return Dataset(
+        name=path.stem,
+        x_train=parts["x_train"],
+        y_train=y_train,
+        x_test=parts["x_test"],
+        y_test=y_test,
+        classes=numbered(y_train, y_test) if classes is None else classes,
+    )
 
 
-def _read(path: Path) -> dict[str, Array]:
+def _read(path: Path, where: str) -> dict[str, Array]:
+    key = "the archive"
+    found: dict[str, Array] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
-                raise ValueError("a single array, no archive")
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no zip archive, or a part of one")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            for key in archive.files:
+                found[key] = archive[key]
+    except _DAMAGE as error:
         raise DataFileError(
-            f"data {str(path)!r}",
-            expected="a whole .npz archive of plain arrays",
-            got=str(error).splitlines()[0],
-            fix="write it again with numpy.savez",
+            f"{where}, {key}",
+            expected="a whole .npz archive of plain arrays, no larger than memory",
+            got=(str(error) or type(error).__name__).splitlines()[0],
+            fix="write it again with numpy.savez, numbers and texts only",
         ) from None
+    return found
 
 
-def _split(arrays: dict[str, Array], path: Path) -> dict[str, Array]:
+def _split(arrays: dict[str, Array], where: str) -> dict[str, Array]:
     if not {"x", "y"} <= arrays.keys():
         raise DataShapeError(
-            f"data {str(path)!r}",
+            where,
             expected=f"arrays {', '.join(PARTS)}, or x and y",
             got=", ".join(arrays) or "none",
             fix="rename the arrays",
         )
     x, y = arrays["x"], arrays["y"]
-    check_samples(x, y, f"data {str(path)!r}")
+    check_samples(x, y, where)
+    # Checked before the split, so that a message names the row in the file.
+    check_finite(x, f"{where}, x")
+    class_numbers(y, f"{where}, y")
+    if len(x) < 2:
+        raise DataShapeError(
+            where, expected="two samples or more to split", got="one", fix="record more samples"
+        )
     order = permutation(0, Stream.SPLIT, 0, len(x))
-    cut = round(TRAIN_SHARE * len(x))
+    cut = min(round(TRAIN_SHARE * len(x)), len(x) - 1)
     train, test = np.sort(order[:cut]), np.sort(order[cut:])
     return {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
 
 
-def _labels(y: Array, where: str) -> Array:
-    if y.dtype.kind in "iu":
-        return y.astype(np.int64)
-    if y.dtype.kind == "f" and np.array_equal(y, np.floor(y)):
-        return y.astype(np.int64)
-    raise DataValueError(
-        where,
-        expected="class numbers 0, 1, 2, ...",
-        got=f"{y.dtype} labels",
-        fix="store labels as integers, and their names in an array 'classes'",
-    )
+def _classes(names: Array, where: str) -> tuple[str, ...]:
+    if names.ndim != 1 or names.dtype.kind not in "USiu":
+        raise DataShapeError(
+            f"{where}, classes",
+            expected="a list of names, one a class",
+            got=f"{names.dtype}{list(names.shape)}",
+            fix='store e.g. classes = numpy.array(["no", "yes"])',
+        )
+    texts = np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
+    return tuple(str(name) for name in texts)

@@ -32,7 +32,9 @@ class ArenaPlan:
     on_state : mapping of str to str
         Values written straight onto the storage of a state.
     copies : tuple of str
-        States whose new value lies in the arena and is copied to them at the return.
+        States whose new value lies elsewhere and is copied to them at the return, one after
+        the other in this order: a state that hands its old value on comes after the state
+        that takes it. The caller has read the outputs by then.
     size_bytes : int
         Length of the arena.
     """
@@ -58,6 +60,7 @@ class _Planner:
         self.graph = graph
         self.end = len(graph.nodes) + 1
         self.makers = {node.output: (step, node) for step, node in enumerate(graph.nodes, 1)}
+        self.fixed = {*graph.inputs, *graph.constants}
         self.last_use = self._last_uses()
         self.home: dict[str, _Buffer] = {}
         self.on_state: dict[str, str] = {}
@@ -85,13 +88,17 @@ class _Planner:
         return chains
 
     def _overwritten(self, step: int, node: Node) -> str | None:
-        """The input onto which `node` can write: of the same size, and read here last."""
-        fixed = {*self.graph.inputs, *self.graph.constants}
+        """The input onto which `node` can write: of the same size, and read here last.
+
+        An input that the node reads a second time, where it must not change meanwhile, is none.
+        """
         out = self.graph.specs[node.output]
+        pinned = {n for i, n in enumerate(node.inputs) if i not in node.op.overwrites}
         for position in node.op.overwrites:
             name = node.inputs[position]
             fits = self.graph.specs[name].nbytes == out.nbytes
-            if fits and name not in fixed and self.last_use[name] == step:
+            free = name not in self.fixed and name not in pinned and self.last_use[name] == step
+            if fits and free:
                 return name
         return None
 
@@ -119,9 +126,29 @@ class _Planner:
             offsets={name: buffer.offset for name, buffer in self.home.items()},
             lifetimes={name: (b.first, b.last) for name, b in self.home.items()},
             on_state=self.on_state,
-            copies=tuple(s.input for s in self.graph.states if home_of.get(s.output) != s.input),
+            copies=self._copies(home_of),
             size_bytes=size_bytes,
         )
+
+    def _copies(self, home_of: Mapping[str, str]) -> tuple[str, ...]:
+        """States to copy to, each before the state whose storage it reads is written."""
+        left = {s.input: home_of.get(s.output) for s in self.graph.states}
+        left = {state: source for state, source in left.items() if source != state}
+        ordered: list[str] = []
+        while left:
+            read = set(left.values())
+            ready = [state for state in left if state not in read]
+            if not ready:
+                raise GraphError(
+                    f"graph {self.graph.name!r}, states {sorted(left)}",
+                    expected="states that take the values of others in a line",
+                    got="a ring, which has no place for the first value",
+                    fix="let one of them pass through a Reshape to its own shape",
+                )
+            ordered.extend(ready)
+            for state in ready:
+                del left[state]
+        return tuple(ordered)
 
 
 def _aligned(size_bytes: int) -> int:
@@ -148,7 +175,7 @@ def plan_arena(graph: Graph) -> ArenaPlan:
     Raises
     ------
     GraphError
-        If the batch is still open.
+        If the batch is still open, or states swap their values with no node between.
 
     >>> from edgelearn.ir import Builder
     >>> b = Builder("tanh")

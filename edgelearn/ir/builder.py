@@ -34,14 +34,13 @@ class Builder:
         self._next: dict[str, str] = {}
         self._scope = ""
 
+    def _refused(self, name: str, expected: str, got: str) -> GraphError:
+        where = f"graph {self.name!r}, {name!r}"
+        return GraphError(where, expected=expected, got=got, fix="name each value once, as it is")
+
     def _add(self, name: str, spec: TensorSpec) -> str:
         if name in self.specs:
-            raise GraphError(
-                f"graph {self.name!r}, {name!r}",
-                expected="a new name",
-                got="one that is taken",
-                fix="name each value once",
-            )
+            raise self._refused(name, "a new name", "one that is taken")
         self.specs[name] = spec
         return name
 
@@ -58,16 +57,22 @@ class Builder:
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
         """Values named by themselves in this block are called ``name/...``."""
-        self._scope = f"{name}/"
+        outer, self._scope = self._scope, f"{self._scope}{name}/"
         try:
             yield
         finally:
-            self._scope = ""
+            self._scope = outer
 
     def rename(self, old: str, new: str) -> str:
         """Give the value that a node makes another name, and return it."""
-        self._add(new, self.specs.pop(old))
+        if all(node.output != old for node in self._nodes):
+            raise self._refused(old, "a value that a node makes", "another")
+        if new == old:
+            return old
+        self._add(new, self.specs[old])
+        del self.specs[old]
         swap = {old: new}
+        self._next = {state: swap.get(value, value) for state, value in self._next.items()}
         self._nodes = [
             replace(
                 node,
@@ -80,31 +85,40 @@ class Builder:
 
     def input(self, name: str, shape: Sequence[int], dtype: DType = "float32") -> str:
         """A value that the caller feeds."""
+        self._add(name, TensorSpec(tuple(shape), dtype))
         self._inputs.append(name)
-        return self._add(name, TensorSpec(tuple(shape), dtype))
+        return name
 
     def constant(self, name: str, value: Array) -> str:
         """A value that no run changes."""
+        self._add(name, TensorSpec(value.shape, value.dtype.name))  # type: ignore[arg-type]
         self._constants[name] = value
-        return self._add(name, TensorSpec(value.shape, value.dtype.name))  # type: ignore[arg-type]
+        return name
 
     def scalar(self, value: float) -> str:
         """A float32 constant of shape (), shared by all its uses."""
-        name = f"c{value:g}"
-        return name if name in self._constants else self.constant(name, as_f32(value))
+        constant = as_f32(value)
+        name = f"c{constant}"  # the shortest text that gives this float32 and no other
+        return name if name in self._constants else self.constant(name, constant)
 
     def state(self, name: str, init: Array, shape: Sequence[int] | None = None) -> str:
         """A value carried from run to run; say its next value with `update`."""
-        self._states.append((name, init))
         dims = init.shape if shape is None else tuple(shape)
-        return self._add(name, TensorSpec(dims, init.dtype.name))  # type: ignore[arg-type]
+        self._add(name, TensorSpec(dims, init.dtype.name))  # type: ignore[arg-type]
+        self._states.append((name, init))
+        return name
 
     def update(self, state: str, value: str) -> None:
         """Say that `value` is what `state` holds after the run."""
+        if all(name != state for name, _ in self._states):
+            raise self._refused(state, "the name of a state", "another")
         self._next[state] = value
 
     def apply(self, op: Op, *inputs: str, name: str | None = None) -> str:
         """A node; its spec follows from the op's rule."""
+        for value in inputs:
+            if value not in self.specs:
+                raise self._refused(value, "a value made before its use", "no such value")
         spec = infer_spec(op, [self.specs[i] for i in inputs])
         output = self._add(name or self.fresh(type(op).__name__.lower()), spec)
         self._nodes.append(Node(op, inputs, output))

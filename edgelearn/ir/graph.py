@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from edgelearn.arrays import Array
 from edgelearn.errors import GraphError
@@ -100,10 +103,10 @@ class Graph:
             )
 
     def _check_sources(self) -> set[str]:
-        sources = [*self.inputs, *self.constants, *(s.input for s in self.states)]
-        for name in sources:
+        sources = Counter((*self.inputs, *self.constants, *(s.input for s in self.states)))
+        for name, count in sources.items():
             self._require(name in self.specs, name, "a spec for every value", "none")
-            self._require(sources.count(name) == 1, name, "one source a value", "several")
+            self._require(count == 1, name, "one source a value", "several")
         for name, value in self.constants.items():
             spec = self.specs[name]
             self._require(spec.accepts(value), name, str(spec), f"{value.dtype}{value.shape}")
@@ -133,9 +136,16 @@ class Graph:
         return any(spec.has_batch for spec in self.specs.values())
 
     def bind(self, batch: int) -> Graph:
-        """This Graph for a fixed number of samples; the arrays are shared."""
+        """This Graph for a fixed number of samples, at least one; the arrays are shared."""
+        self._require(batch >= 1, "batch", "at least one sample", f"{batch}")
         specs = {name: spec.bind(batch) for name, spec in self.specs.items()}
-        return replace(self, specs=specs)
+        states = tuple(
+            replace(state, init=np.broadcast_to(state.init, specs[state.input].shape))
+            if self.specs[state.input].has_batch
+            else state
+            for state in self.states
+        )
+        return replace(self, specs=specs, states=states)
 
     def macs(self, node: Node) -> int:
         """Multiply-accumulates of one node of a bound Graph."""

@@ -1,11 +1,14 @@
 """Graphs to and from one safetensors file: tensors, and a JSON header that says what they are.
 
-The file holds no code and no pickle. The header names the format and its version; a file of
-another format or a newer version is refused with the reason.
+The file holds no code and no pickle. The header names the format, its version and a digest of
+all else; a file of another format, of a newer version or with a changed bit is refused with the
+reason. All of it stands under one key of the metadata: with several, the order in which
+safetensors writes them would differ from run to run.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -76,7 +79,9 @@ def to_bytes(bundle: Bundle) -> bytes:
     graphs = {}
     for phase, graph in bundle.graphs.items():
         arrays = {**graph.constants, **{s.input: s.init for s in graph.states}}
-        tensors.update({f"graph/{name}": value for name, value in arrays.items()})
+        for name, value in arrays.items():
+            if not _same(tensors.setdefault(f"graph/{name}", value), value):
+                raise ValueError(f"two graphs hold {name!r} with different values")
         graphs[phase] = _GraphJson(
             name=graph.name,
             inputs=graph.inputs,
@@ -90,9 +95,13 @@ def to_bytes(bundle: Bundle) -> bytes:
             states={s.input: s.output for s in graph.states},
         )
     header = msgspec.to_builtins(_HeaderJson(graphs, dict(bundle.meta)))
-    metadata = {"format": FORMAT, "version": str(VERSION), "header": json.dumps(header)}
     contiguous = {name: value.copy(order="C") for name, value in tensors.items()}
-    return save(contiguous, metadata=metadata)
+    mark = {"version": VERSION, "sha256": _digest(header, contiguous), "header": header}
+    return save(contiguous, metadata={FORMAT: json.dumps(mark)})
+
+
+def _same(a: Array, b: Array) -> bool:
+    return a is b or (a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes())
 
 
 def write(path: Path, bundle: Bundle) -> None:
@@ -122,22 +131,36 @@ def from_bytes(content: bytes, path: Path) -> Bundle:
     try:
         metadata = _metadata(content)
         tensors = load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise _bad(path, "a whole safetensors file", f"a damaged one ({reason})") from None
-    if metadata.get("format") != FORMAT:
+        mark = json.loads(metadata[FORMAT]) if FORMAT in metadata else None
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _bad(path, "a whole safetensors file", f"a damaged one ({_reason(error)})") from None
+    if not isinstance(mark, dict):
         raise _bad(path, "a model that edgelearn wrote", "a safetensors file of another program")
-    if metadata.get("version") != str(VERSION):
-        got = f"version {metadata.get('version')}"
+    if mark.get("version") != VERSION:
+        got = f"version {mark.get('version')!r}"
         raise _bad(path, f"format version {VERSION}", got, "use the edgelearn that wrote it")
+    if mark.get("sha256") != _digest(mark.get("header"), tensors):
+        raise _bad(path, "the bytes that were written", "others: the digest does not fit")
     try:
-        header = msgspec.convert(json.loads(metadata["header"]), _HeaderJson)
+        header = msgspec.convert(mark["header"], _HeaderJson)
         graphs = {phase: _graph(parts, tensors) for phase, parts in header.graphs.items()}
-    except (KeyError, ValueError, TypeError, EdgelearnError) as error:
-        reason = str(error).splitlines()[0]
-        raise _bad(path, "a consistent header", f"another ({reason})") from None
+    except (ArithmeticError, LookupError, ValueError, TypeError, EdgelearnError) as error:
+        raise _bad(path, "a consistent header", f"another ({_reason(error)})") from None
     extra = {k.removeprefix("extra/"): v for k, v in tensors.items() if k.startswith("extra/")}
     return Bundle(graphs, header.meta, extra)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _digest(header: object, tensors: Mapping[str, Array]) -> str:
+    """sha256 of the header's JSON and of every tensor, in the order of their names."""
+    found = hashlib.sha256(json.dumps(header).encode())
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name} {value.dtype.name} {value.shape}".encode())
+        found.update(value.tobytes())
+    return found.hexdigest()
 
 
 def _metadata(content: bytes) -> dict[str, str]:
@@ -145,7 +168,7 @@ def _metadata(content: bytes) -> dict[str, str]:
     if not 0 < length <= len(content) - 8:
         raise ValueError("the header is longer than the file")
     header = json.loads(content[8 : 8 + length])
-    found = header.get("__metadata__", {})
+    found = header.get("__metadata__", {}) if isinstance(header, dict) else {}
     return found if isinstance(found, dict) else {}
 
 

@@ -28,8 +28,9 @@ class TensorSpec:
     dtype: DType = "float32"
 
     def __post_init__(self) -> None:
-        fits = all(type(d) is int and (d >= 0 or d == BATCH) for d in self.shape)
-        if not fits or self.shape.count(BATCH) > 1 or self.dtype not in get_args(DType):
+        fits = type(self.shape) is tuple and self.dtype in get_args(DType)
+        fits = fits and all(type(d) is int and (d >= 0 or d == BATCH) for d in self.shape)
+        if not fits or self.shape.count(BATCH) > 1:
             raise GraphError(
                 "tensor",
                 expected=f"dimensions >= 0, at most one BATCH, a dtype of {get_args(DType)}",
