@@ -120,7 +120,7 @@ def _as_ours(error: click.ClickException | OSError | MemoryError) -> EdgelearnEr
         return OverBudget(
             "this device",
             expected="enough memory",
-            got=str(error).lower() or "none left",
+            got=str(error) or "none left",
             fix="use fewer units, a smaller train.batch or less data",
         )
     got = (error.strerror or str(error)).lower()

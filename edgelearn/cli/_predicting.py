@@ -145,7 +145,7 @@ def _npy(path: Path) -> Iterator[Array]:
 
 
 def _text(path: Path) -> Iterator[Array]:
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         yield from _lines(lines, str(path))
 
 

@@ -57,8 +57,11 @@ def _show(result: dict[str, Any], classes: tuple[str, ...]) -> None:
         "accuracy of each layer's readout",
         [{"layer": la["name"], "accuracy": f"{la['accuracy']:.2%}"} for la in result["layers"]],
     )
+    heading = "true class"
+    while heading in classes:  # the columns are classes too
+        heading += " "
     rows = [
-        {"true class": name, **{c: n or "." for c, n in zip(classes, counts, strict=True)}}
+        {heading: name, **{c: n or "." for c, n in zip(classes, counts, strict=True)}}
         for name, counts in zip(classes, result["confusion"], strict=True)
     ]
     table("confusion: a row for each true class, a column for each prediction", rows)

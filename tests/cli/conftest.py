@@ -109,7 +109,7 @@ def started(here):
     running = []
 
     def start(*args: object, **settings: Any) -> subprocess.Popen[str]:
-        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         process = subprocess.Popen(
             [*PROGRAM, *map(str, args)], cwd=here, text=True, **pipes | settings
         )
@@ -119,7 +119,10 @@ def started(here):
     yield start
     for process in running:
         process.kill()
-        process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 @pytest.fixture

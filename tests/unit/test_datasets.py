@@ -190,6 +190,12 @@ def test_a_folder_of_idx_files(tmp_path, packed):
     assert found.y_test.tolist() == [2, 1, 0]
 
 
+def test_a_class_of_the_test_part_alone_counts(tmp_path):
+    folder = idx_folder(tmp_path / "d", y_test=np.array([2, 4, 0], np.uint8))
+    found = datasets.load(Source(format="idx", path=str(folder)))
+    assert found.classes == ("0", "1", "2", "3", "4")
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
@@ -405,6 +411,17 @@ def test_files_that_are_no_archive(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("place", "value"), [((6, 8), 1), ((8, 10), 99)])
+def test_archives_that_are_encrypted_or_packed_in_another_way(tmp_path, place, value):
+    source = archive(tmp_path, x=X, y=Y)
+    content = bytearray(Path(source.path).read_bytes())
+    for mark, at in zip((b"PK\3\4", b"PK\1\2"), place, strict=True):
+        content[content.index(mark) + at] = value
+    Path(source.path).write_bytes(bytes(content))
+    with pytest.raises(DataFileError, match=r"x: expected a whole \.npz"):
+        datasets.load(source)
+
+
 def test_damaged_archives_never_do_worse(tmp_path):
     """Every truncation and many flipped bits: a `DataError`, or data that is still right."""
     path = tmp_path / "d.npz"
@@ -469,6 +486,9 @@ def server(monkeypatch, cache):
         def do_GET(self):
             self.server.asked.append(self.path)
             status, headers, body = self.server.reply(self.path)
+            if status is None:
+                self.wfile.write(body)
+                return
             self.send_response(status)
             for key, value in headers.items():
                 self.send_header(key, value)
@@ -545,6 +565,8 @@ REPLIES = {
     "cut": cut,
     "cut without a length": cut_without_length,
     "other bytes": lambda files, path: served({k: v + b"x" for k, v in files.items()}, path),
+    "no HTTP at all": lambda _files, _path: (None, {}, b"220 smtp ready\r\n"),
+    "silence": lambda _files, _path: (None, {}, b""),
     "round and round": lambda _files, path: (302, {"Location": path}, b""),
 }
 
@@ -557,6 +579,13 @@ def test_wrong_replies_leave_nothing(server, cache, reply):
         datasets.load(Source(name="mnist"))
     assert "\n" not in str(caught.value)
     assert not [p for p in cache.rglob("*") if p.is_file()]
+
+
+def test_a_reply_that_breaks_off_is_called_so(server):
+    files = contents()
+    server.reply = lambda path: cut(files, path)
+    with pytest.raises(DataUnavailable, match=r"broke off after \d+ of \d+|IncompleteRead"):
+        datasets.load(Source(name="mnist"))
 
 
 def test_a_reply_without_end(server, cache, monkeypatch):
