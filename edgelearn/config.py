@@ -33,8 +33,9 @@ class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one layer learns: its local loss, label projection and share of the learning rate."""
 
-    loss: Literal["cross_entropy", "l2", "l1"] = "cross_entropy"
+    loss: Literal["cross_entropy", "hinge", "squared_hinge", "l2", "l1"] = "cross_entropy"
     projection: ProjectionKind = "orthonormal"
+    learn_projection: bool = False
     gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None
     lr_scale: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
 

@@ -97,6 +97,14 @@ class Buffers:
         return e.reshape(a.shape)
 
 
+    def update_projection(self, block: Block, a: F32, rate: float) -> None:
+        """Descend the local loss, whose error was computed last, by a learned projection."""
+        if block.learns_projection and block.projection is not None:
+            slope = _view(self._logits, (len(a), len(self.network.classes)))
+            slope *= np.float32(-rate)
+            kernels.dense.add_outer(slope, a.reshape(len(a), -1), block.projection)
+
+
 def _view(buffer: F32, shape: Shape) -> F32:
     return buffer[: math.prod(shape)].reshape(shape)
 
@@ -145,6 +153,7 @@ def train_step(
         if index in learning:
             e = buffers.local_error(block, trace.a, labels)
             rate = lr * block.lr_scale / len(x)
+            buffers.update_projection(block, trace.a, rate)
             scratch = buffers.scratch(block, len(x))
             block.layer.local_update(block.params, trace, e, rate, scratch)
         x = trace.a
@@ -157,7 +166,8 @@ def working_set_bytes(network: Network, batch: int) -> int:
     The data set is not in it: a device holds a batch of it at a time.
     """
     parameters = sum(value.nbytes for value in network.parameters().values())
-    projections = sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
+    fixed = (b.projection for b in network.blocks if not b.learns_projection)
+    projections = sum(p.nbytes for p in fixed if p is not None)
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     buffers = 4 * _Sizes.of(network, batch).total + 8 * batch + 4
     return parameters + projections + normalizer + buffers

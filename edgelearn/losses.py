@@ -1,13 +1,18 @@
 """Local losses: how far a layer's activation is from its own target.
 
+There are two families. A *readout* loss judges the scores ``a @ p.T`` that the projection reads out
+of the activation, as a classifier's loss would; its projection can be learned. A *target* loss judges
+the distance of the activation from the row of the projection that belongs to the label.
+
 Each loss says the same thing twice: as array code for the engine, as nodes for the Graph.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,54 +22,122 @@ from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Gather, OneHot
 
 
-class LocalLoss(Protocol):
+@dataclass(frozen=True, slots=True)
+class LocalLoss(ABC):
     """A loss of a hidden layer, on the projection `p`, shape (classes, units)."""
 
     kind: ClassVar[str]
     gain: ClassVar[float]
     """Size of the projection that serves well; a recipe may say another."""
 
+    @abstractmethod
     def row_norm(self, gain: float, units: int) -> float:
         """The norm of the rows of `p`."""
 
-    def error(self, a: F32, labels: Array, p: F32, logits: F32, e: F32, loss: F32) -> None:
+    @abstractmethod
+    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
         """Write the derivative of the summed loss by `a` to `e`; add the loss to `loss`.
 
-        a, e: (batch, units); labels: (batch,); logits: (batch, classes) work space; loss: (1,).
+        a, e: (batch, units); labels: (batch,); loss: (1,). A readout loss leaves its derivative by
+        the scores in `slope`, (batch, classes).
         """
 
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> str:
-        """`error` as nodes of a Graph."""
+    @abstractmethod
+    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
+        """`error` as nodes of a Graph: ``e``, and ``slope`` of a readout loss."""
+
+
+class ReadoutLoss(LocalLoss):
+    """A loss of the scores ``a @ p.T``: ``e = slope @ p``, and ``slope.T @ a`` is that of `p`."""
+
+    def row_norm(self, gain: float, units: int) -> float:
+        return gain
+
+    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
+        np.matmul(a, p.T, out=slope)
+        self.derive(labels, slope, loss)
+        np.matmul(slope, p, out=e)
+
+    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
+        slope = self.emit_slope(b, b.matmul(a, p, transpose_b=True), labels)
+        return b.matmul(slope, p), slope
+
+    @abstractmethod
+    def derive(self, labels: Array, scores: F32, loss: F32) -> None:
+        """Replace `scores`, (batch, classes), by the derivative of the summed loss by them."""
+
+    @abstractmethod
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
+        """`derive` as nodes of a Graph."""
+
+
+class TargetLoss(LocalLoss):
+    """A distance of the activation from its target, the row ``p[label]``."""
+
+    def row_norm(self, gain: float, units: int) -> float:
+        return gain * math.sqrt(units)
 
 
 @dataclass(frozen=True, slots=True)
-class CrossEntropy:
-    """Softmax cross-entropy of the projected activation ``a @ p.T`` and the label.
+class CrossEntropy(ReadoutLoss):
+    """Softmax cross-entropy: ``slope = softmax(scores) - onehot(label)``.
 
-    ``e = (softmax(a @ p.T) - onehot(label)) @ p``. An instance of the "arbitrary losses" of
-    tpSGD; with a fixed projection it is close to deep-supervision rules with fixed heads.
+    An instance of the "arbitrary losses" of tpSGD (Lomnitz et al. 2022). With a learned projection
+    it is the rule of Mono-Forward (arXiv:2501.09238).
     """
 
     kind: ClassVar[str] = "cross_entropy"
     gain: ClassVar[float] = 2.0
 
-    def row_norm(self, gain: float, units: int) -> float:
-        return gain
+    def derive(self, labels: Array, scores: F32, loss: F32) -> None:
+        kernels.errors.softmax_cross_entropy(labels, scores, loss)
 
-    def error(self, a: F32, labels: Array, p: F32, logits: F32, e: F32, loss: F32) -> None:
-        np.matmul(a, p.T, out=logits)
-        kernels.errors.softmax_cross_entropy(labels, logits, loss)
-        np.matmul(logits, p, out=e)
-
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> str:
-        classes = b.specs[p].shape[0]
-        distribution = b.softmax(b.matmul(a, p, transpose_b=True))
-        return b.matmul(b.binary("sub", distribution, b.apply(OneHot(classes), labels)), p)
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
+        hot = b.apply(OneHot(b.specs[scores].shape[1]), labels)
+        return b.binary("sub", b.softmax(scores), hot)
 
 
 @dataclass(frozen=True, slots=True)
-class SquaredDistance:
-    """Half the squared distance of the activation from its target ``p[label]``: l2.
+class Hinge(ReadoutLoss):
+    """One against the rest: ``sum(max(0, 1 - s * score))``, s = 1 for the label, else -1."""
+
+    kind: ClassVar[str] = "hinge"
+    gain: ClassVar[float] = 1.0
+
+    def derive(self, labels: Array, scores: F32, loss: F32) -> None:
+        kernels.errors.hinge(labels, scores, loss)
+
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
+        side, margin = _emit_margin(b, scores, labels)
+        return b.unary("neg", b.binary("mul", side, b.unary("sign", margin)))
+
+
+@dataclass(frozen=True, slots=True)
+class SquaredHinge(ReadoutLoss):
+    """One against the rest: half of ``sum(max(0, 1 - s * score) ** 2)``, as a linear L2-SVM."""
+
+    kind: ClassVar[str] = "squared_hinge"
+    gain: ClassVar[float] = 1.0
+
+    def derive(self, labels: Array, scores: F32, loss: F32) -> None:
+        kernels.errors.squared_hinge(labels, scores, loss)
+
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
+        side, margin = _emit_margin(b, scores, labels)
+        return b.unary("neg", b.binary("mul", side, margin))
+
+
+def _emit_margin(b: Builder, scores: str, labels: str) -> tuple[str, str]:
+    """The side of each class, +-1, and ``max(0, 1 - side * score)``."""
+    hot = b.apply(OneHot(b.specs[scores].shape[1]), labels)
+    side = b.binary("sub", b.binary("add", hot, hot), b.scalar(1))
+    margin = b.binary("sub", b.scalar(1), b.binary("mul", side, scores))
+    return side, b.unary("relu", margin)
+
+
+@dataclass(frozen=True, slots=True)
+class SquaredDistance(TargetLoss):
+    """Half the squared distance from the target: l2, ``e = a - p[label]``.
 
     Source: J_i = |P_i y* - y_i|^2 of tpSGD (Lomnitz et al. 2022); the factor is in the rate.
     """
@@ -72,35 +145,30 @@ class SquaredDistance:
     kind: ClassVar[str] = "l2"
     gain: ClassVar[float] = 1.0
 
-    def row_norm(self, gain: float, units: int) -> float:
-        return gain * math.sqrt(units)
-
-    def error(self, a: F32, labels: Array, p: F32, logits: F32, e: F32, loss: F32) -> None:
+    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
         kernels.errors.squared(labels, p, a, e, loss)
 
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> str:
-        return b.binary("sub", a, b.apply(Gather(), p, labels))
+    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
+        return b.binary("sub", a, b.apply(Gather(), p, labels)), None
 
 
 @dataclass(frozen=True, slots=True)
-class AbsoluteDistance:
-    """The absolute distance of the activation from its target ``p[label]``: l1."""
+class AbsoluteDistance(TargetLoss):
+    """The absolute distance from the target: l1, ``e = sign(a - p[label])``."""
 
     kind: ClassVar[str] = "l1"
     gain: ClassVar[float] = 1.0
 
-    def row_norm(self, gain: float, units: int) -> float:
-        return gain * math.sqrt(units)
-
-    def error(self, a: F32, labels: Array, p: F32, logits: F32, e: F32, loss: F32) -> None:
+    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
         kernels.errors.absolute(labels, p, a, e, loss)
 
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> str:
-        return b.unary("sign", b.binary("sub", a, b.apply(Gather(), p, labels)))
+    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
+        return b.unary("sign", b.binary("sub", a, b.apply(Gather(), p, labels))), None
 
 
 LOSSES: dict[str, LocalLoss] = {
-    loss.kind: loss for loss in (CrossEntropy(), SquaredDistance(), AbsoluteDistance())
+    loss.kind: loss
+    for loss in (CrossEntropy(), Hinge(), SquaredHinge(), SquaredDistance(), AbsoluteDistance())
 }
 """Every loss of a hidden layer by the word that recipes use."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.ir.ops import BatchSize, OneHot, Reduce
+from edgelearn.ir.ops import AddOuter, BatchSize, OneHot, Reduce
 from edgelearn.layers import Trace
 from edgelearn.losses import emit_head_error
 from edgelearn.network import Block, Network
@@ -55,15 +55,26 @@ def _emit_input(b: Builder, network: Network) -> str:
 def _emit_update(
     b: Builder, block: Block, params: dict[str, str], trace: Trace[str], y: str, rate: str
 ) -> None:
-    if block.projection is None:
-        e = emit_head_error(b, trace.a, y)
-    else:
-        p = b.constant(f"{block.name}.p", block.projection)
-        e = block.loss.emit_error(b, trace.a, y, p)
     if block.lr_scale != 1:
         rate = b.binary("mul", rate, b.scalar(block.lr_scale))
+    e = _emit_local_error(b, block, trace.a, y, rate)
     for key, value in block.layer.emit_update(b, params, trace, e, rate).items():
         b.update(params[key], b.rename(value, f"{params[key]}.next"))
+
+
+def _emit_local_error(b: Builder, block: Block, a: str, y: str, rate: str) -> str:
+    """The error of a hidden layer, and the update of its projection if that is learned."""
+    if block.projection is None:
+        return emit_head_error(b, a, y)
+    name = f"{block.name}.p"
+    if not block.learns_projection:
+        return block.loss.emit_error(b, a, y, b.constant(name, block.projection))[0]
+    p = b.state(name, block.projection)
+    e, slope = block.loss.emit_error(b, a, y, p)
+    if slope is not None:
+        step = b.binary("mul", slope, b.unary("neg", rate))
+        b.update(p, b.apply(AddOuter(), p, step, a, name=f"{name}.next"))
+    return e
 
 
 def _emit_loss(b: Builder, probabilities: str, y: str) -> str:

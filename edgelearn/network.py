@@ -10,7 +10,7 @@ from edgelearn.arrays import F32, Array, Shape
 from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
 from edgelearn.layers import Layer, Params
-from edgelearn.losses import LOSSES, LocalLoss
+from edgelearn.losses import LOSSES, LocalLoss, ReadoutLoss
 from edgelearn.normalize import Normalizer
 from edgelearn.targets import projection
 
@@ -33,6 +33,8 @@ class Block:
         What training changes, in place.
     projection : array or None
         Shape (classes, units); None for the head, which sees the labels themselves.
+    learns_projection : bool
+        Whether the projection is a parameter too, ``dense1.p``.
     """
 
     name: str
@@ -43,6 +45,13 @@ class Block:
     out_shape: Shape
     params: Params
     projection: F32 | None
+    learns_projection: bool
+
+    def learned(self) -> dict[str, F32]:
+        """The arrays that training changes, by their names within the block."""
+        if self.learns_projection and self.projection is not None:
+            return {**self.params, "p": self.projection}
+        return self.params
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +66,7 @@ class Network:
 
     def parameters(self) -> dict[str, F32]:
         """Every parameter by name, such as ``dense1.w``."""
-        return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.params.items()}
+        return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.learned().items()}
 
     def check_input(self, x: Array) -> None:
         """Raise `DataShapeError` unless `x` has shape (samples, *in_shape)."""
@@ -73,17 +82,19 @@ class Network:
         """This network with copies of the `values` that `parameters` named."""
         blocks = []
         for block in self.blocks:
-            params = {key: values.get(f"{block.name}.{key}") for key in block.params}
-            for key, value in params.items():
-                if value is None or value.shape != block.params[key].shape:
+            copies = {}
+            for key, old in block.learned().items():
+                value = values.get(f"{block.name}.{key}")
+                if value is None or value.shape != old.shape:
                     raise ModelFileError(
                         f"parameter {block.name}.{key}",
-                        expected=f"shape {list(block.params[key].shape)}, as the recipe says",
+                        expected=f"shape {list(old.shape)}, as the recipe says",
                         got="none" if value is None else f"{list(value.shape)}",
                         fix="train the model again",
                     )
-            copies = {key: value.copy() for key, value in params.items() if value is not None}
-            blocks.append(replace(block, params=copies))
+                copies[key] = value.copy()
+            p = copies.pop("p") if block.learns_projection else block.projection
+            blocks.append(replace(block, params=copies, projection=p))
         return replace(self, blocks=tuple(blocks))
 
 
@@ -118,7 +129,21 @@ def _block(config: BlockConfig, index: int, in_shape: Shape, classes: int, seed:
         out_shape=out_shape,
         params=layer.init(in_shape, seed, index),
         projection=None if layer.is_head else _projection(config, out_shape, classes, seed, index),
+        learns_projection=_learns_projection(config, f"layer {index + 1}"),
     )
+
+
+def _learns_projection(config: BlockConfig, where: str) -> bool:
+    if config.layer.is_head or not config.local.learn_projection:
+        return False
+    if not isinstance(LOSSES[config.local.loss], ReadoutLoss):
+        raise ConfigError(
+            where,
+            expected="learn_projection with a loss of scores, such as cross_entropy",
+            got=f"loss = {config.local.loss!r}, which a learned target would make zero",
+            fix='write loss = "cross_entropy", or learn_projection = false',
+        )
+    return True
 
 
 def _projection(config: BlockConfig, out_shape: Shape, classes: int, seed: int, index: int) -> F32:

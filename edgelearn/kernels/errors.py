@@ -59,3 +59,29 @@ def absolute(labels: Labels, p: F32, a: F32, e: F32, loss: F32) -> None:
             gap = a[n, j] - target[j]
             e[n, j] = one if gap > zero else (-one if gap < zero else zero)
             loss[0] += abs(gap)
+
+
+@kernel
+def hinge(labels: Labels, scores: F32, loss: F32) -> None:
+    """Onto `scores` (batch, classes): the derivative of ``sum(max(0, 1 - s * score))``."""
+    zero = scores.dtype.type(0)
+    one = scores.dtype.type(1)
+    for n in range(scores.shape[0]):
+        for c in range(scores.shape[1]):
+            side = one if c == labels[n] else -one
+            margin = one - side * scores[n, c]
+            scores[n, c] = -side if margin > zero else zero
+            loss[0] += max(margin, zero)
+
+
+@kernel
+def squared_hinge(labels: Labels, scores: F32, loss: F32) -> None:
+    """Onto `scores` (batch, classes): that of half of ``sum(max(0, 1 - s * score) ** 2)``."""
+    zero = scores.dtype.type(0)
+    one = scores.dtype.type(1)
+    for n in range(scores.shape[0]):
+        for c in range(scores.shape[1]):
+            side = one if c == labels[n] else -one
+            margin = max(one - side * scores[n, c], zero)
+            scores[n, c] = -side * margin
+            loss[0] += scores.dtype.type(0.5) * margin * margin
