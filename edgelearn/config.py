@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ from edgelearn.layers import Layer, kinds
 from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
 from edgelearn.targets import ProjectionKind
 
+Method: TypeAlias = Literal["tpsgd", "shallow", "drtp", "dfa", "fa", "bp"]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 LARGEST = 1e38
 """What float32 holds: infinity is no setting."""
@@ -51,7 +52,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[train]``. `lr` is the first learning rate; `lr_schedule` says how it falls.
 
     `schedule`: "layerwise" trains one layer after the other, each for all `epochs`;
-    "simultaneous" updates all layers in every step.
+    "simultaneous" updates all layers in every step. `method`: "tpsgd", or one of the controls of
+    `edgelearn.controls` to compare it with.
     """
 
     epochs: Positive = 20
@@ -60,6 +62,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lr_schedule: Literal["constant", "cosine"] = "cosine"
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
     schedule: Literal["layerwise", "simultaneous"] = "layerwise"
+    method: Method = "tpsgd"
 
 
 class Recipe(msgspec.Struct, frozen=True):

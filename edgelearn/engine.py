@@ -24,39 +24,41 @@ class _Sizes:
     """Elements of each buffer for one network and batch."""
 
     input: int
-    even: int
-    odd: int
+    activations: tuple[int, ...]
     error: int
     logits: int
     scratch: int
 
     @classmethod
-    def of(cls, network: Network, batch: int) -> _Sizes:
+    def of(cls, network: Network, batch: int, keep_all: bool) -> _Sizes:
         outs = [batch * math.prod(block.out_shape) for block in network.blocks]
         scratch = [math.prod(b.layer.scratch_shape(b.in_shape, batch)) for b in network.blocks]
         return cls(
             input=batch * math.prod(network.in_shape),
-            even=max(outs[0::2]),
-            odd=max(outs[1::2], default=0),
-            error=max(outs),
+            activations=tuple(outs) if keep_all else (max(outs[0::2]), max(outs[1::2], default=0)),
+            error=max(outs) * (2 if keep_all else 1),
             logits=batch * len(network.classes) if len(outs) > 1 else 0,
             scratch=max(scratch),
         )
 
     @property
     def total(self) -> int:
-        return self.input + self.even + self.odd + self.error + self.logits + self.scratch
+        return self.input + sum(self.activations) + self.error + self.logits + self.scratch
 
 
 class Buffers:
-    """All arrays that a step of up to `batch` samples needs besides parameters."""
+    """All arrays that a step of up to `batch` samples needs besides parameters.
 
-    def __init__(self, network: Network, batch: int) -> None:
-        sizes = _Sizes.of(network, batch)
+    With `keep_all` no activation is written over before the step ends, as backpropagation needs
+    it, and there is room for the errors of two layers.
+    """
+
+    def __init__(self, network: Network, batch: int, *, keep_all: bool = False) -> None:
+        sizes = _Sizes.of(network, batch, keep_all)
         self.network = network
         self.batch = batch
         self._input = np.empty(sizes.input, np.float32)
-        self._turns = (np.empty(sizes.even, np.float32), np.empty(sizes.odd, np.float32))
+        self._activations = [np.empty(size, np.float32) for size in sizes.activations]
         self._error = np.empty(sizes.error, np.float32)
         self._logits = np.empty(sizes.logits, np.float32)
         self._scratch = np.empty(sizes.scratch, np.float32)
@@ -78,7 +80,13 @@ class Buffers:
 
     def activation(self, index: int, block: Block, samples: int) -> F32:
         """Where block number `index` writes."""
-        return _view(self._turns[index % 2], (samples, *block.out_shape))
+        slab = self._activations[index % len(self._activations)]
+        return _view(slab, (samples, *block.out_shape))
+
+    def error(self, index: int, block: Block, samples: int) -> F32:
+        """Where the error of block number `index` lies when all are kept."""
+        half = len(self._error) // 2
+        return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
 
     def scratch(self, block: Block, samples: int) -> F32:
         """Work space for the local update of `block`."""
@@ -95,7 +103,6 @@ class Buffers:
             logits = _view(self._logits, (len(a), len(self.network.classes)))
             block.loss.error(flat, labels, block.projection, logits, e, self.loss)
         return e.reshape(a.shape)
-
 
     def update_projection(self, block: Block, a: F32, rate: float) -> None:
         """Descend the local loss, whose error was computed last, by a learned projection."""
@@ -160,14 +167,14 @@ def train_step(
     return float(buffers.loss[0]) / len(x)
 
 
-def working_set_bytes(network: Network, batch: int) -> int:
+def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -> int:
     """Bytes of our own arrays while training: parameters, projections, normaliser, buffers.
 
-    The data set is not in it: a device holds a batch of it at a time.
+    The data set is not in it: a device holds a batch of it at a time. `keep_all` as for `Buffers`.
     """
     parameters = sum(value.nbytes for value in network.parameters().values())
     fixed = (b.projection for b in network.blocks if not b.learns_projection)
     projections = sum(p.nbytes for p in fixed if p is not None)
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
-    buffers = 4 * _Sizes.of(network, batch).total + 8 * batch + 4
+    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 4
     return parameters + projections + normalizer + buffers

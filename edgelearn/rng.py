@@ -28,6 +28,7 @@ class Stream(IntEnum):
     SHUFFLE = 3
     SPLIT = 4
     GOLDEN = 5
+    FEEDBACK = 6
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

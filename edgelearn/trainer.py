@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgelearn.arrays import Array
 from edgelearn.config import TrainConfig
+from edgelearn.controls import Control
 from edgelearn.engine import Buffers, train_step
 from edgelearn.errors import Diverged
 from edgelearn.network import Network
@@ -59,7 +60,10 @@ class Observer:
 def stages(network: Network, config: TrainConfig) -> list[Sequence[int]]:
     """Which blocks learn in each stage."""
     every = range(len(network.blocks))
-    return [[index] for index in every] if config.schedule == "layerwise" else [every]
+    if config.method == "shallow":
+        return [every[-1:]]
+    layerwise = config.method == "tpsgd" and config.schedule == "layerwise"
+    return [[index] for index in every] if layerwise else [every]
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
@@ -141,12 +145,17 @@ def fit(
     """
     network.check_input(x)
     observer = observer or Observer()
-    buffers = Buffers(network, config.batch)
+    control = _control(network, config)
+    buffers = control.buffers if control else Buffers(network, config.batch)
     total, steps = 0.0, 0
     for step in _steps(network, len(x), config, start or Position()):
         if observer.should_stop():
             return step.position
-        loss = train_step(buffers, *buffers.load(x, y, step.rows), step.lr, step.learning)
+        samples = buffers.load(x, y, step.rows)
+        if control:
+            loss = control.step(*samples, step.lr)
+        else:
+            loss = train_step(buffers, *samples, step.lr, step.learning)
         if not math.isfinite(loss):
             raise _diverged(_place(network, step), f"a local loss of {loss}")
         total, steps = total + loss, steps + 1
@@ -158,6 +167,12 @@ def fit(
         if not np.isfinite(value).all():
             raise _diverged(f"parameter {name!r}", "NaN or infinity")
     return None
+
+
+def _control(network: Network, config: TrainConfig) -> Control | None:
+    if config.method in ("tpsgd", "shallow"):
+        return None
+    return Control(network, config.method, config.batch, config.seed)
 
 
 def _report(network: Network, config: TrainConfig, step: _Step, loss: float) -> EpochReport:

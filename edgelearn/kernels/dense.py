@@ -49,23 +49,19 @@ def activate(b: F32, kind: int, z: F32) -> None:
 
 
 @kernel
-def descent(a: F32, kind: int, rate: F32, e: F32) -> None:
-    """Onto `e`, the derivative of the loss by `a`: ``-rate * e * act'(z)``.
+def local_error(a: F32, kind: int, e: F32) -> None:
+    """Onto `e`, the derivative of the loss by `a`: ``e * act'(z)``, that by `z`.
 
-    tanh' and relu' follow from `a`; for softmax `e` is already the derivative by `z`.
-    `rate` has one element.
+    tanh' and relu' follow from `a`; for softmax `e` is the derivative by `z` already.
     """
     zero = a.dtype.type(0)
     one = a.dtype.type(1)
-    step = -rate[0]
     for n in range(e.shape[0]):
         for j in range(e.shape[1]):
             if kind == TANH:
-                e[n, j] *= step * (one - a[n, j] * a[n, j])
+                e[n, j] *= one - a[n, j] * a[n, j]
             elif kind == RELU and a[n, j] <= zero:
                 e[n, j] = zero
-            else:
-                e[n, j] *= step
 
 
 @kernel

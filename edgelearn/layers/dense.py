@@ -74,13 +74,12 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def local_update(
         self, params: Params, trace: Trace[F32], e: F32, rate: float, scratch: F32
     ) -> None:
-        step = np.array([rate], np.float32)
-        kernels.dense.descent(trace.a, _code(self.activation), step, e)
-        if len(e) <= LOOP_BATCH:
-            kernels.dense.add_outer(trace.x, e, params["w"])
-        else:
-            _add_outer_blocks(trace.x, e, params["w"], scratch)
-        kernels.dense.add_rows(e, params["b"])
+        self.local_error(trace, e)
+        descend(params, trace.x, e, rate, scratch)
+
+    def local_error(self, trace: Trace[F32], e: F32) -> None:
+        """Onto `e`: the derivative of the loss by the pre-activation, ``e * act'(z)``."""
+        kernels.dense.local_error(trace.a, _code(self.activation), e)
 
     def emit(self, b: Builder, params: dict[str, str], x: str) -> Trace[str]:
         shape = b.specs[x].shape
@@ -118,8 +117,18 @@ def _code(activation: str) -> int:
     return codes.get(activation, dense.SOFTMAX)
 
 
+def descend(params: Params, x: F32, d: F32, rate: float, scratch: F32) -> None:
+    """``w -= rate * x.T @ d`` and ``b -= rate * sum(d)`` in place; `d` is used up."""
+    d *= np.float32(-rate)
+    if len(d) <= LOOP_BATCH:
+        kernels.dense.add_outer(x, d, params["w"])
+    else:
+        _add_outer_blocks(x, d, params["w"], scratch)
+    kernels.dense.add_rows(d, params["b"])
+
+
 def _add_outer_blocks(x: F32, d: F32, w: F32, scratch: F32) -> None:
-    """``w += x.T @ d`` in place, a block of rows at a time."""
+    """``w += x.T @ d``, a block of rows at a time."""
     rows = len(scratch)
     for start in range(0, len(w), rows):
         block = w[start : start + rows]

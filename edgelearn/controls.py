@@ -1,0 +1,134 @@
+"""Controls: other ways to train the same network, so that a claim stands beside what it is against.
+
+``shallow``
+    only the head learns, the other layers stay as they were drawn;
+``drtp``
+    direct random target projection (Frenkel, Lefebvre & Bol 2021): ``e = -p[label]``, no activation
+    in it;
+``dfa``
+    direct feedback alignment (Nokland 2016): the error at the head, through the fixed projection;
+``fa``
+    feedback alignment (Lillicrap et al. 2016): backpropagation through fixed random matrices;
+``bp``
+    plain backpropagation with stochastic gradient descent, as sparing as it can be made: updates
+    in place, no gradient kept, but every activation.
+
+For networks of dense layers. They use the same kernels, buffers and schedule as tpSGD.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgelearn.arrays import F32
+from edgelearn.config import Method
+from edgelearn.engine import Buffers
+from edgelearn.errors import ConfigError
+from edgelearn.layers import Trace
+from edgelearn.layers.dense import Dense, descend
+from edgelearn.losses import head_error
+from edgelearn.network import Block, Network
+from edgelearn.rng import Stream, uniform
+
+KEEPS_ALL: frozenset[Method] = frozenset({"dfa", "fa", "bp"})
+"""Methods that need every activation of a step at once."""
+
+
+class Control:
+    """One step of a control method after the other, on buffers of its own.
+
+    Raises
+    ------
+    ConfigError
+        If a layer is not dense.
+    """
+
+    def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
+        for block in network.blocks:
+            if not isinstance(block.layer, Dense):
+                raise ConfigError(
+                    f"layer {block.name!r}, method {method!r}",
+                    expected="dense layers",
+                    got=block.layer.kind,
+                    fix="train with method = 'tpsgd' or 'shallow'",
+                )
+        self.method = method
+        self.buffers = Buffers(network, batch, keep_all=method in KEEPS_ALL)
+        self.feedback = _feedback(network, seed) if method == "fa" else []
+
+    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+        """One step on normalised `x`; the mean loss of the head before the update."""
+        if self.method == "drtp":
+            self._forward_targets(x, labels, lr)
+        else:
+            self._backward(x, labels, lr)
+        return float(self.buffers.loss[0]) / len(x)
+
+    def _forward_targets(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:
+        buffers = self.buffers
+        for index, block in enumerate(buffers.network.blocks):
+            out = buffers.activation(index, block, len(x))
+            trace = block.layer.forward(block.params, x, out)
+            e = buffers.local_error(block, trace.a, labels)
+            if block.projection is not None:
+                np.negative(block.projection[labels], out=e)
+            self._update(block, trace, e, lr)
+            x = trace.a
+
+    def _backward(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:
+        buffers, blocks = self.buffers, self.buffers.network.blocks
+        traces = []
+        for index, block in enumerate(blocks):
+            out = buffers.activation(index, block, len(x))
+            traces.append(block.layer.forward(block.params, x, out))
+            x = traces[-1].a
+        last = len(blocks) - 1
+        e = buffers.error(last, blocks[last], len(x))
+        buffers.loss[0] = 0
+        head_error(traces[last].a, labels, e, buffers.loss)
+        slope = e.copy() if self.method == "dfa" else e
+        for index in range(last, -1, -1):
+            block, trace = blocks[index], traces[index]
+            _dense(block).local_error(trace, e)
+            below = self._below(index, e, slope)
+            scratch = buffers.scratch(block, len(x))
+            descend(block.params, trace.x, e, lr * block.lr_scale / len(x), scratch)
+            e = below
+
+    def _below(self, index: int, d: F32, slope: F32) -> F32:
+        """The error of the block below number `index`, whose own is `d`."""
+        blocks = self.buffers.network.blocks
+        if index == 0:
+            return d
+        out = self.buffers.error(index - 1, blocks[index - 1], len(d))
+        projection = blocks[index - 1].projection
+        if self.method == "dfa" and projection is not None:
+            return np.matmul(slope, projection, out=out)
+        weights = self.feedback[index] if self.method == "fa" else blocks[index].params["w"]
+        return np.matmul(d, weights.T, out=out)
+
+    def _update(self, block: Block, trace: Trace[F32], e: F32, lr: float) -> None:
+        scratch = self.buffers.scratch(block, len(e))
+        rate = lr * block.lr_scale / len(e)
+        block.layer.local_update(block.params, trace, e, rate, scratch)
+
+
+def _dense(block: Block) -> Dense:
+    assert isinstance(block.layer, Dense)  # noqa: S101  checked when the control was made
+    return block.layer
+
+
+def _feedback(network: Network, seed: int) -> Sequence[F32]:
+    """Fixed random matrices of the shape and scale of the weights."""
+    return [
+        uniform(seed, Stream.FEEDBACK, i, block.params["w"].shape, _limit(block))
+        for i, block in enumerate(network.blocks)
+    ]
+
+
+def _limit(block: Block) -> float:
+    return math.sqrt(3 / math.prod(block.in_shape))
