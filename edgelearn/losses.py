@@ -1,8 +1,8 @@
 """Local losses: how far a layer's activation is from its own target.
 
-There are two families. A *readout* loss judges the scores ``a @ p.T`` that the projection reads out
-of the activation, as a classifier's loss would; its projection can be learned. A *target* loss judges
-the distance of the activation from the row of the projection that belongs to the label.
+There are two families. A *readout* loss judges the scores ``a @ p.T`` that the projection reads
+out of the activation, as a classifier's loss would; its projection can be learned. A *target* loss
+judges the distance of the activation from the row of the projection that belongs to the label.
 
 Each loss says the same thing twice: as array code for the engine, as nodes for the Graph.
 """
