@@ -11,6 +11,7 @@ from edgelearn import engine, workflow
 from edgelearn.evaluation import predict
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
+from edgelearn.losses import LOSSES, ReadoutLoss
 from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.rng import Stream, permutation
 from edgelearn.runtimes.onnx import OnnxSession
@@ -20,10 +21,10 @@ STEPS = 20
 LR = 0.01
 
 
-def changed(recipe, *, loss, activation, batch):
+def changed(recipe, *, loss, activation, batch, learn=False):
     hidden, head = recipe.layers
     layer = msgspec.structs.replace(hidden.layer, activation=activation)
-    local = msgspec.structs.replace(hidden.local, loss=loss)
+    local = msgspec.structs.replace(hidden.local, loss=loss, learn_projection=learn)
     train = msgspec.structs.replace(recipe.train, batch=batch)
     middle = msgspec.structs.replace(hidden, layer=layer, local=local)
     return msgspec.structs.replace(recipe, layers=(middle, middle, head), train=train)
@@ -31,9 +32,15 @@ def changed(recipe, *, loss, activation, batch):
 
 @pytest.mark.parametrize("batch", [1, 16])
 @pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
-@pytest.mark.parametrize("loss", ["cross_entropy", "l2", "l1"])
-def test_weights_after_20_steps(digits, loss, activation, batch):
-    recipe = changed(workflow.embedded_recipe(), loss=loss, activation=activation, batch=batch)
+@pytest.mark.parametrize(
+    ("loss", "learn"),
+    [(kind, False) for kind in LOSSES]
+    + [(kind, True) for kind, loss in LOSSES.items() if isinstance(loss, ReadoutLoss)],
+)
+def test_weights_after_20_steps(digits, loss, learn, activation, batch):
+    recipe = changed(
+        workflow.embedded_recipe(), loss=loss, activation=activation, batch=batch, learn=learn
+    )
     network = workflow.new_model(recipe, digits).network
     graph = to_train_graph(network)
     start = {state.input: state.init.copy() for state in graph.states}
@@ -55,6 +62,7 @@ def test_weights_after_20_steps(digits, loss, activation, batch):
         by_runtime = {state.input: outputs[state.output] for state in graph.states}
         assert mean_loss == pytest.approx(float(result.outputs["loss"]), abs=1e-5)
         assert mean_loss == pytest.approx(float(outputs["loss"]), abs=1e-5)
+    assert ("dense1.p" in start) == learn
     for name, value in network.parameters().items():
         assert not np.array_equal(value, start[name])
         np.testing.assert_allclose(by_interpreter[name], value, atol=ENGINE_F32)

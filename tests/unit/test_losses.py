@@ -9,7 +9,7 @@ import pytest
 from tolerances import ENGINE_F32, GRADIENT
 
 from edgelearn.ir import BATCH, Builder, run
-from edgelearn.losses import LOSSES, emit_head_error, head_error
+from edgelearn.losses import LOSSES, ReadoutLoss, emit_head_error, head_error
 from edgelearn.rng import Stream, uniform
 from edgelearn.targets import projection
 
@@ -39,12 +39,16 @@ def value(kind, a, labels, p):
     if kind == "cross_entropy":
         scores = a @ p.T
         return sum(math.log(np.exp(s).sum()) - s[y] for s, y in zip(scores, labels, strict=True))
+    if kind in ("hinge", "squared_hinge"):
+        side = 2 * np.eye(CLASSES)[labels] - 1
+        margin = np.maximum(0, 1 - side * (a @ p.T))
+        return margin.sum() if kind == "hinge" else 0.5 * (margin * margin).sum()
     gap = a - p[labels]
     return 0.5 * (gap * gap).sum() if kind == "l2" else np.abs(gap).sum()
 
 
 def test_every_loss_is_defined_here():
-    assert KINDS == ["cross_entropy", "l1", "l2"]
+    assert KINDS == ["cross_entropy", "hinge", "l1", "l2", "squared_hinge"]
     assert all(LOSSES[kind].kind == kind for kind in KINDS)
 
 
@@ -75,9 +79,19 @@ def test_the_graph_says_the_same(kind, batch):
     a, labels, p = case(kind, batch)
     b = Builder("loss")
     names = b.input("a", (BATCH, UNITS)), b.input("y", (BATCH,), "int64"), b.constant("p", p)
-    graph = b.graph([LOSSES[kind].emit_error(b, *names)])
-    result = run(graph, {"a": a, "y": labels}).outputs[graph.outputs[0]]
-    np.testing.assert_allclose(result, measured(kind, a, labels, p)[0], atol=ENGINE_F32)
+    error, slope = LOSSES[kind].emit_error(b, *names)
+    graph = b.graph([error] if slope is None else [error, slope])
+    outputs = run(graph, {"a": a, "y": labels}).outputs
+    e, left, loss = (
+        np.empty_like(a),
+        np.zeros((batch, CLASSES), np.float32),
+        np.zeros(1, np.float32),
+    )
+    LOSSES[kind].error(a, labels, p, left, e, loss)
+    np.testing.assert_allclose(outputs[error], e, atol=ENGINE_F32)
+    assert (slope is not None) == isinstance(LOSSES[kind], ReadoutLoss)
+    if slope is not None:
+        np.testing.assert_allclose(outputs[slope], left, atol=ENGINE_F32)
 
 
 @pytest.mark.parametrize("kind", ["l1", "l2"])
