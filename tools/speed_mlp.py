@@ -8,6 +8,7 @@ moves all figures together; medians of rounds and their spread, and ratios to Py
 
 from __future__ import annotations
 
+import itertools
 import platform
 import statistics
 import time
@@ -63,7 +64,7 @@ def torch_step(units: Sequence[int], x: np.ndarray, y: np.ndarray) -> Callable[[
     torch.set_num_threads(1)
     sizes = [x[0].size, *units]
     layers: list[torch.nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [torch.nn.Linear(fan_in, fan_out), torch.nn.Tanh()]
     model = torch.nn.Sequential(*layers, torch.nn.Linear(sizes[-1], 10))
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4)
@@ -105,7 +106,8 @@ def main(units: tuple[int, ...]) -> None:
                     p / t for p, t in zip(rounds["PyTorch SGD"], times, strict=True)
                 )
                 spread = f"{min(times):.0f} - {max(times):.0f}"
-                print(f"| {batch} | {name} | {statistics.median(times):.0f} | {spread} | {ratio:.2f} |")
+                middle = statistics.median(times)
+                print(f"| {batch} | {name} | {middle:.0f} | {spread} | {ratio:.2f} |")
 
 
 if __name__ == "__main__":
