@@ -9,6 +9,7 @@ import numpy as np
 from edgelearn.arrays import Array, Shape
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import (
+    AddConvOuter,
     AddOuter,
     BatchSize,
     Binary,
@@ -130,6 +131,11 @@ CASES = [
     case(Conv2d(dilations=(2, 1), pads=(2, 1, 2, 1)), IMAGE, weight(3, 3, 4, 5)),
     case(Conv2d(groups=2), IMAGE, weight(3, 3, 2, 6)),
     case(Conv2d(groups=4, strides=(2, 2), pads=(1, 1, 1, 1)), IMAGE, weight(3, 3, 1, 4)),
+    case(AddConvOuter(), weight(3, 3, 4, 5), IMAGE, (BATCH, 5, 4, 5)),
+    case(AddConvOuter(pads=(1, 1, 1, 1)), (3, 3, 4, 5), IMAGE, (BATCH, 7, 6, 5)),
+    case(AddConvOuter((2, 1), (1, 0, 2, 1)), (3, 2, 4, 5), IMAGE, (BATCH, 4, 6, 5)),
+    case(AddConvOuter((2, 2)), weight(1, 1, 4, 5), IMAGE, (BATCH, 4, 3, 5)),
+    case(AddConvOuter((3, 2), (2, 2, 2, 2)), (5, 5, 4, 1), IMAGE, (BATCH, 3, 3, 1)),
     *(case(Pool2d(kind, (2, 3)), IMAGE) for kind in ("max", "avg")),
     *(case(Pool2d(kind, (3, 3), (2, 2), (1, 0, 2, 1)), IMAGE) for kind in ("max", "avg")),
     case(Transpose((1, 0)), (BATCH, 3)),

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgelearn.export.onnx_arms import Arm, constant, reduce
 from edgelearn.export.onnx_fold import refused
-from edgelearn.export.onnx_load import OnnxNode
+from edgelearn.export.onnx_load import MAX_BYTES, OnnxNode
 from edgelearn.export.onnx_values import Order, Values
-from edgelearn.ir.ops import Binary, Conv2d, Pool2d, ReduceKind, Reshape, Unary
+from edgelearn.ir.ops import (
+    AddConvOuter,
+    Binary,
+    Conv2d,
+    Pool2d,
+    ReduceKind,
+    Reshape,
+    Unary,
+)
 from edgelearn.ir.ops_spatial import Pads, Pair, PoolKind
+from edgelearn.ir.tensor import BATCH
 
 NHWC: Order = (0, 2, 3, 1)
 HWIO: Order = (2, 3, 1, 0)
+SAMPLES_AS_CHANNELS: Order = (1, 2, 3, 0)
+PLACES_FIRST: Order = (2, 3, 0, 1)
 
 
 def _image(v: Values, name: str) -> tuple[str, Pair]:
@@ -46,6 +59,9 @@ def _pair(n: OnnxNode, key: str, default: tuple[int, ...] = (1, 1)) -> Pair:
 
 
 def _conv(v: Values, n: OnnxNode, _: int) -> None:
+    if BATCH in v.shape(n.inputs[1]):
+        _conv_outer(v, n)
+        return
     x, size = _image(v, n.inputs[0])
     kernel, dilations, strides = (
         v.shape(n.inputs[1])[2:],
@@ -61,6 +77,24 @@ def _conv(v: Values, n: OnnxNode, _: int) -> None:
         return
     product = v.step(n.out, op, x, filters)
     v.define(n.out, Binary("add"), [product, v.read(n.inputs[2])], NHWC)
+
+
+def _conv_outer(v: Values, n: OnnxNode) -> None:
+    """A convolution with samples in the place of channels: the update of filters, onto zeros."""
+    x, d = (v.shape(name) for name in n.inputs[:2])
+    steps = _pair(n, "dilations")
+    swapped = len(x) == len(d) == 4 and BATCH == x[1] == d[1] and not n.input(2)
+    if not swapped or _pair(n, "strides") != (1, 1) or n.attributes.get("group", 1) != 1:
+        raise refused("filters of known size", f"a sum over samples of {list(x)} and {list(d)}")
+    span = (d[2] - 1) * steps[0] + 1, (d[3] - 1) * steps[1] + 1
+    pads = _pads(n, (x[2], x[3]), span, (1, 1))
+    places = (x[2] + pads[0] + pads[2] - span[0] + 1, x[3] + pads[1] + pads[3] - span[1] + 1)
+    shape = (*places, x[0], d[0])
+    if min(shape) < 1 or 4 * math.prod(shape) > MAX_BYTES:
+        raise refused(f"filters of at most {MAX_BYTES} bytes", f"shape {list(shape)}")
+    zeros = v.array(f"{n.out}/zeros", np.zeros(shape, np.float32))
+    inputs = [v.read(name, SAMPLES_AS_CHANNELS) for name in n.inputs[:2]]
+    v.define(n.out, AddConvOuter(steps, pads), [zeros, *inputs], PLACES_FIRST)
 
 
 def _pool(kind: PoolKind) -> Arm:

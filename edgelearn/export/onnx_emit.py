@@ -10,6 +10,7 @@ from edgelearn.errors import UnsupportedOp
 from edgelearn.export.onnx_emitter import Emitter
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
+    AddConvOuter,
     AddOuter,
     BatchSize,
     Binary,
@@ -45,7 +46,9 @@ AXES_ARE_INPUT = {"sum": 13, "mean": 18, "max": 18}
 POOL = {"max": "MaxPool", "avg": "AveragePool"}
 TO_NCHW, TO_NHWC, TO_OIHW = (0, 3, 1, 2), (0, 2, 3, 1), (3, 2, 0, 1)
 """ONNX has images and filters with the channels first."""
-CHANNELS_FIRST = (Conv2d, Pool2d)
+TO_CNHW, TO_HWIO = (3, 0, 1, 2), (2, 3, 0, 1)
+"""With samples in the place of channels, a convolution sums over samples."""
+CHANNELS_FIRST = (AddConvOuter, Conv2d, Pool2d)
 
 
 def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
@@ -62,6 +65,8 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
         case AddOuter():
             w, x, d = inputs
             e.node("Gemm", [x, d, w], out, transA=1)
+        case AddConvOuter():
+            _add_conv_outer(e, op, node.inputs, out)
         case Binary():
             e.node(BINARY[op.kind], inputs, out)
         case Unary():
@@ -145,6 +150,22 @@ def _conv2d(e: Emitter, op: Conv2d, inputs: tuple[str, ...], out: str) -> None:
         group=op.groups,
     )
     e.node("Transpose", [made], out, perm=TO_NHWC)
+
+
+def _add_conv_outer(e: Emitter, op: AddConvOuter, inputs: tuple[str, ...], out: str) -> None:
+    """A convolution of `x` with filters `d` that lie as far apart as the strides were."""
+    w, x, d = inputs
+    image, errors = e.transposed(x, TO_CNHW, "cnhw"), e.transposed(d, TO_CNHW, "cnhw")
+    size, places = e.specs[d].shape[1:3], e.specs[w].shape[:2]
+    shape = {"kernel_shape": size, "dilations": op.strides, "pads": op.pads}
+    made = e.node("Conv", [image, errors], e.fresh(f"{out}/cmhw"), **shape)
+    spans = [(n - 1) * stride + k for n, stride, k in zip(size, op.strides, places, strict=True)]
+    padded = np.add(e.specs[x].shape[1:3], np.add(op.pads[:2], op.pads[2:]))
+    if spans != padded.tolist():  # rows or columns that no window reached: as many places too many
+        bounds = [e.ints("start", 0, 0), e.ints("stop", *places), e.ints("axes", 2, 3)]
+        made = e.node("Slice", [made, *bounds], e.fresh(f"{out}/places"))
+    made = e.node("Transpose", [made], e.fresh(f"{out}/hwio"), perm=TO_HWIO)
+    e.node("Add", [e.read(w), made], out)
 
 
 def _pool2d(e: Emitter, op: Pool2d, x: str, out: str) -> None:

@@ -12,8 +12,9 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Array
 from edgelearn.errors import DataShapeError
 from edgelearn.ir.graph import Graph
-from edgelearn.ir.interp_spatial import conv2d, pool2d
+from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, pool2d
 from edgelearn.ir.ops import (
+    AddConvOuter,
     AddOuter,
     BatchSize,
     Binary,
@@ -99,6 +100,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = (a.T if op.transpose_a else a) @ (inputs[1].T if op.transpose_b else inputs[1])
         case AddOuter():
             value = a + inputs[1].T @ inputs[2]
+        case AddConvOuter():
+            value = add_conv_outer(op, a, inputs[1], inputs[2])
         case Binary():
             value = BINARY[op.kind](a, inputs[1])
         case Unary():

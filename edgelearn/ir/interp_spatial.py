@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from edgelearn.arrays import Array
-from edgelearn.ir.ops_spatial import Conv2d, Pads, Pair, Pool2d
+from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, Pads, Pair, Pool2d
 
 
 def conv2d(op: Conv2d, x: Array, w: Array) -> Array:
@@ -22,6 +22,18 @@ def conv2d(op: Conv2d, x: Array, w: Array) -> Array:
         filters = w[..., group * each : (group + 1) * each].reshape(kh * kw * depth, each)
         parts.append(rows @ filters)
     return np.concatenate(parts, axis=1).reshape(n, height, width, outputs)
+
+
+def add_conv_outer(op: AddConvOuter, w: Array, x: Array, d: Array) -> Array:
+    """`AddConvOuter`, one place of the filters after the other."""
+    padded, total = _padded(x, op.pads, 0), np.empty_like(w)
+    (rows, columns), (height, width) = op.strides, d.shape[1:3]
+    errors = d.reshape(-1, d.shape[3])
+    for i, j in np.ndindex(w.shape[:2]):
+        met = padded[:, i::rows, j::columns][:, :height, :width]
+        total[i, j] = met.reshape(-1, x.shape[3]).T @ errors
+    added: Array = w + total
+    return added
 
 
 def pool2d(op: Pool2d, x: Array) -> Array:

@@ -23,11 +23,12 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, Transpose
-from edgelearn.ir.ops_spatial import Conv2d, Pool2d
+from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
 __all__ = [
     "OPS",
+    "AddConvOuter",
     "AddOuter",
     "BatchSize",
     "Binary",
@@ -223,6 +224,7 @@ class BatchSize:
 Op: TypeAlias = (
     MatMul
     | AddOuter
+    | AddConvOuter
     | Binary
     | Unary
     | Softmax

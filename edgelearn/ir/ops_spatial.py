@@ -19,7 +19,7 @@ def _out_length(size: int, kernel: int, stride: int, pad: int) -> int:
     return (size + pad - kernel) // stride + 1
 
 
-def _out_image(op: Conv2d | Pool2d, x: TensorSpec, kernel: Pair) -> Pair:
+def _out_image(op: Conv2d | Pool2d | AddConvOuter, x: TensorSpec, kernel: Pair) -> Pair:
     """Height and width after sliding `kernel` over the padded `x`."""
     if len(x.shape) != 4 or BATCH in x.shape[1:]:
         refuse(op, "an image (batch, height, width, channels)", x)
@@ -36,7 +36,7 @@ class Conv2d:
     """The correlation of images (n, h, w, c) with filters (kh, kw, c / groups, m): (n, h', w', m).
 
     The filters lie as dense weights do, inputs before outputs: as a matrix
-    (kh * kw * c, m) they meet patches in a `MatMul` and are trained by `AddOuter`.
+    (kh * kw * c, m) they meet patches in a `MatMul`; `AddConvOuter` trains them where they lie.
     """
 
     strides: Pair = (1, 1)
@@ -65,6 +65,37 @@ class Conv2d:
 
     def macs(self, x: TensorSpec, w: TensorSpec) -> int:
         return self.infer(x, w).size * math.prod(w.shape[:3])
+
+
+@dataclass(frozen=True, slots=True)
+class AddConvOuter:
+    """`w` plus the correlation of `x` with `d`: how the filters of a `Conv2d` are trained.
+
+    ``w[a, b, c, m] + sum(x[n, i * sy + a, j * sx + b, c] * d[n, i, j, m])``, over padded images
+    `x` (n, h, w, c) and errors `d` (n, h', w', m) of the convolution with these strides and pads.
+    One op because, like `AddOuter`, it needs no buffer for patches or gradient.
+    """
+
+    strides: Pair = (1, 1)
+    pads: Pads = (0, 0, 0, 0)
+    arity: ClassVar[int] = 3
+    overwrites: ClassVar[tuple[int, ...]] = (0,)
+
+    def __post_init__(self) -> None:
+        require_positive(self, *self.strides)
+        require_positive(self, *(pad + 1 for pad in self.pads))
+
+    def infer(self, w: TensorSpec, x: TensorSpec, d: TensorSpec) -> TensorSpec:
+        require_float(self, w, x, d)
+        if len(w.shape) != 4 or w.has_batch:
+            refuse(self, "filters w (height, width, channels, outputs)", w, x, d)
+        image = _out_image(self, x, (w.shape[0], w.shape[1]))
+        if x.shape[3] != w.shape[2] or d.shape != (x.shape[0], *image, w.shape[3]):
+            refuse(self, "x and d as input and output of the convolution with w", w, x, d)
+        return w
+
+    def macs(self, w: TensorSpec, x: TensorSpec, d: TensorSpec) -> int:
+        return d.size * math.prod(w.shape[:3])
 
 
 @dataclass(frozen=True, slots=True)

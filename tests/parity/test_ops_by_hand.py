@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from edgelearn.errors import GraphError
-from edgelearn.ir import BATCH, TensorSpec
+from edgelearn.ir import BATCH, Builder, TensorSpec, plan_arena
 from edgelearn.ir.interp import evaluate
 from edgelearn.ir.ops import (
+    AddConvOuter,
     AddOuter,
     BatchSize,
     Concat,
@@ -61,6 +62,47 @@ def test_convolution(op, shape):
     np.testing.assert_allclose(evaluate(op, x, w), conv_by_loops(op, x, w), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("op", "kernel", "image"),
+    [
+        (AddConvOuter(), (3, 3), (5, 4)),
+        (AddConvOuter((2, 1), (1, 0, 2, 1)), (3, 2), (4, 6)),
+        (AddConvOuter((2, 2)), (1, 1), (4, 3)),
+    ],
+)
+def test_filters_meet_every_place_where_they_were_used(op, kernel, image):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 7, 6, 4)).astype(np.float32)
+    w = rng.normal(size=(*kernel, 4, 3)).astype(np.float32)
+    d = rng.normal(size=(2, *image, 3)).astype(np.float32)
+    top, left, bottom, right = op.pads
+    padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    expected = w.astype(np.float64)
+    for a, b, n, i, j in np.ndindex(*kernel, 2, *image):
+        patch = padded[n, i * op.strides[0] + a, j * op.strides[1] + b]
+        expected[a, b] += np.outer(patch, d[n, i, j])
+    np.testing.assert_allclose(evaluate(op, w, x, d), expected, atol=1e-5)
+
+
+def test_the_update_of_filters_is_the_slope_of_the_convolution():
+    rng = np.random.default_rng(1)
+    x, w, d = (rng.normal(size=s) for s in ((2, 7, 6, 4), (3, 2, 4, 3), (2, 4, 6, 3)))
+    settings = {"strides": (2, 1), "pads": (1, 0, 2, 1)}
+    slope = evaluate(AddConvOuter(**settings), np.zeros_like(w), x, d)
+    assert (slope * w).sum() == pytest.approx((evaluate(Conv2d(**settings), x, w) * d).sum())
+
+
+def test_the_update_of_filters_counts_the_macs_of_the_convolution_and_changes_them_in_place():
+    b = Builder("update")
+    x, d = b.input("x", (BATCH, 7, 6, 4)), b.input("d", (BATCH, 5, 4, 6))
+    w = b.state("w", np.zeros((3, 3, 4, 6), np.float32))
+    b.update(w, b.apply(AddConvOuter(), w, x, d, name="w.next"))
+    graph = b.graph([b.unary("tanh", d, name="out")]).bind(3)
+    (update,) = (node for node in graph.nodes if node.output == "w.next")
+    assert graph.macs(update) == 3 * 5 * 4 * 3 * 3 * 4 * 6
+    assert not plan_arena(graph).copies
+
+
 def test_convolution_counts_macs_of_real_work():
     # 5 x 4 places, 3 x 3 taps, 2 channels in each group, 6 outputs, 3 samples.
     spec = TensorSpec((3, 7, 6, 4)), TensorSpec((3, 3, 2, 6))
@@ -109,6 +151,12 @@ def test_large_values_do_not_overflow():
         (Conv2d(groups=2), ((BATCH, 7, 6, 4), (3, 3, 2, 5))),
         (Conv2d(), ((BATCH, 2, 2, 4), (3, 3, 4, 5))),
         (Conv2d(), ((BATCH, 7, 6), (3, 3, 4, 5))),
+        (AddConvOuter(), ((3, 3, 4, 5), (BATCH, 7, 6, 4), (BATCH, 5, 5, 5))),
+        (AddConvOuter(), ((3, 3, 3, 5), (BATCH, 7, 6, 4), (BATCH, 5, 4, 5))),
+        (AddConvOuter(), ((3, 3, 4, 5), (BATCH, 7, 6, 4), (BATCH, 5, 4, 4))),
+        (AddConvOuter(), ((3, 3, 4, 5), (BATCH, 7, 6, 4), (2, 5, 4, 5))),
+        (AddConvOuter(), ((12, 5), (BATCH, 7, 6, 4), (BATCH, 5, 4, 5))),
+        (AddConvOuter(), ((8, 3, 4, 5), (BATCH, 7, 6, 4), (BATCH, 0, 4, 5))),
         (Pool2d("max", (3, 3)), ((BATCH, 2, 9, 1),)),
         (Transpose((0, 0)), ((BATCH, 2),)),
         (Transpose((0, 1, 2)), ((BATCH, 2),)),
@@ -131,6 +179,8 @@ def test_shapes_that_do_not_fit_are_refused(op, specs):
     [
         lambda: Conv2d(strides=(0, 1)),
         lambda: Conv2d(pads=(-1, 0, 0, 0)),
+        lambda: AddConvOuter(strides=(1, 0)),
+        lambda: AddConvOuter(pads=(0, 0, 0, -1)),
         lambda: Pool2d("max", (2, 2), pads=(0, 0, 2, 0)),
         lambda: Pool2d("median", (2, 2)),
         lambda: Concat(0, 0),

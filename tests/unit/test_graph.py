@@ -12,6 +12,7 @@ from edgelearn.ir import BATCH, Builder, Graph, Node, State, TensorSpec, run
 from edgelearn.ir.graph import infer_spec
 from edgelearn.ir.ops import (
     OPS,
+    AddConvOuter,
     AddOuter,
     BatchSize,
     Binary,
@@ -192,6 +193,8 @@ REFUSED = [
     (Gather(), A, F((BATCH,))),
     (Gather(), F(()), LABELS),
     (BatchSize(), F(())),
+    (AddConvOuter(), FILTERS, IMAGE, F((BATCH, 8, 8, 6))),
+    (AddConvOuter((2, 2)), FILTERS, IMAGE, F((BATCH, 3, 3, 5))),
     (Conv2d(), F((BATCH, 8, 8)), FILTERS),
     (Conv2d(), IMAGE, F((3, 3, 5, 6))),
     (Conv2d(), IMAGE, F((9, 9, 4, 6))),
@@ -258,6 +261,7 @@ ACCEPTED = [
     (Reshape((-1, 2)), F((2, 3)), F((3, 2)), 0),
     (OneHot(7), LABELS, F((BATCH, 7)), None),
     (Conv2d(strides=(2, 2), pads=(1, 1, 1, 1)), F((1, 8, 8, 4)), FILTERS, F((1, 4, 4, 6)), 3456),
+    (AddConvOuter((2, 2)), FILTERS, F((2, 8, 8, 4)), F((2, 3, 3, 6)), FILTERS, 3888),
     (Conv2d(groups=4), F((1, 3, 3, 4)), F((3, 3, 1, 4)), F((1, 1, 1, 4)), 36),
     (Pool2d("avg", (2, 2), strides=(2, 2)), F((1, 8, 8, 4)), F((1, 4, 4, 4)), 0),
     (Concat(1, arity=3), F((2, 1)), F((2, 2)), F((2, 3)), F((2, 6)), 0),

@@ -25,6 +25,15 @@ DIVISION = (
     node("ConstantOfShape", "q", out="k"),
     node("Add", "x", "k"),
 )
+
+
+def sum_over_samples(shape, image, **attributes):
+    """A convolution whose filters have the open batch as their second axis."""
+    turned = node("Transpose", "x", out="c", perm=[1, 0, 2, 3])
+    made = node("Conv", image, "c", **attributes)
+    return Foreign(f"update-{shape[1]}-{image}-{attributes}", shape, (turned, made))
+
+
 ARITHMETIC = (
     node("Shape", "x", out="s"),
     node("Mul", "s", "s", out="t"),
@@ -84,6 +93,11 @@ ARITHMETIC = (
             one("BatchNormalization", ("n", 4), 15, training_mode=1, constants=NORMALIZE),
             "inference",
         ),
+        (sum_over_samples(("n", 4, 7, 6), "c", strides=[2, 2]), "a sum over samples"),
+        (sum_over_samples(("n", 4, 7, 6), "c", group=2), "a sum over samples"),
+        (sum_over_samples(("n", 4, 7, 6), "x"), "known size"),
+        (sum_over_samples(("n", 4, 7, 6), "c", dilations=[7, 1]), "filters of at most"),
+        (sum_over_samples(("n", 1 << 20, 1, 1), "c"), "filters of at most"),
         (Foreign("nothing-over-0", (4,), DIVISION, {"zero": np.array([0])}), "node 'q', op Div"),
         (Foreign("custom", ("n", 4), (node("Relu", "x", domain="com.example"),)), "example.Relu"),
     ],
