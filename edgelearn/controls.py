@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgelearn.arrays import F32
-from edgelearn.config import Method
-from edgelearn.engine import Buffers
+from edgelearn.config import Method, TrainConfig
+from edgelearn.engine import Buffers, working_set_bytes
 from edgelearn.errors import ConfigError
 from edgelearn.layers import Trace
 from edgelearn.layers.dense import Dense, descend
@@ -36,6 +36,21 @@ from edgelearn.rng import Stream, uniform
 
 KEEPS_ALL: frozenset[Method] = frozenset({"dfa", "fa", "bp"})
 """Methods that need every activation of a step at once."""
+
+
+def training_bytes(network: Network, config: TrainConfig) -> int:
+    """Bytes of our own arrays while training `network` by the method and batch of `config`.
+
+    Feedback alignment holds its matrices besides, and direct feedback alignment a copy of the
+    error at the head.
+    """
+    keep_all = config.method in KEEPS_ALL
+    total = working_set_bytes(network, config.batch, keep_all=keep_all)
+    if config.method == "fa":
+        total += sum(block.params["w"].nbytes for block in network.blocks)
+    if config.method == "dfa":
+        total += 4 * config.batch * len(network.classes)
+    return total
 
 
 class Control:

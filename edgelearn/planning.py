@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelearn.config import Recipe, read_recipe
+from edgelearn.controls import training_bytes
 from edgelearn.datasets import DataSpec, describe
-from edgelearn.engine import working_set_bytes
 from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
 from edgelearn.lowering import to_graph, to_train_graph
@@ -48,4 +48,4 @@ def plan_bundle(bundle: Bundle, where: str = "model") -> Planned:
 def _plan(network: Network, recipe: Recipe) -> Planned:
     batch = recipe.train.batch
     graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
-    return Planned(recipe.name, graphs, batch, working_set_bytes(network, batch))
+    return Planned(recipe.name, graphs, batch, training_bytes(network, recipe.train))

@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 from threadpoolctl import threadpool_limits
 
-from edgelearn.config import Recipe, read_recipe
+from edgelearn.config import Method, Recipe, read_recipe
+from edgelearn.controls import training_bytes
 from edgelearn.datasets import Dataset, Source
-from edgelearn.engine import working_set_bytes
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
 from edgelearn.evaluation import Evaluation, evaluate
 from edgelearn.modelfile import Model, golden_samples
@@ -25,6 +25,16 @@ from edgelearn.network import build
 from edgelearn.normalize import Normalizer
 from edgelearn.planning import blank_network
 from edgelearn.trainer import Observer, Position, fit
+
+METHODS: dict[Method, str] = {
+    "tpsgd": "tpSGD family: layer-local learning from random label projections",
+    "shallow": "control: only the head learned",
+    "drtp": "control: direct random target projection",
+    "dfa": "control: direct feedback alignment",
+    "fa": "control: feedback alignment",
+    "bp": "control: backpropagation",
+}
+"""What the model card calls each method."""
 
 
 class TrainReport(msgspec.Struct, frozen=True):
@@ -79,12 +89,15 @@ def guess_source(path: Path) -> Source:
 def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     """Raise `OverBudget` if the working set of training would not fit, before anything runs."""
     network = blank_network(recipe, dataset.spec)
-    needed = working_set_bytes(network, recipe.train.batch)
+    needed = training_bytes(network, recipe.train)
     if needed <= budget_bytes:
         return
-    smaller = range(recipe.train.batch - 1, 0, -1)
-    fitting = next((b for b in smaller if working_set_bytes(network, b) <= budget_bytes), None)
-    fix = f"-s train.batch={fitting} fits" if fitting else "use fewer units"
+    smaller = (
+        msgspec.structs.replace(recipe.train, batch=batch)
+        for batch in range(recipe.train.batch - 1, 0, -1)
+    )
+    fitting = next((c for c in smaller if training_bytes(network, c) <= budget_bytes), None)
+    fix = f"-s train.batch={fitting.batch} fits" if fitting else "use fewer units"
     raise OverBudget(
         f"recipe {recipe.name!r}",
         expected=f"a working set of at most {budget_bytes} bytes",
@@ -134,7 +147,7 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
     per_step = len(dataset.x_train) / math.ceil(len(dataset.x_train) / config.batch)
     report = _report(model, dataset, seconds, steps * per_step / seconds, result)
     card = {
-        "method": "tpSGD family: layer-local learning from fixed random label projections",
+        "method": METHODS[config.method],
         "dataset": dataset.name,
         "train_samples": len(dataset.x_train),
         "test_samples": len(dataset.x_test),
@@ -157,7 +170,7 @@ def _report(
         samples_per_second=samples_per_second,
         accuracy=result.accuracy,
         loss=result.loss,
-        working_set_bytes=working_set_bytes(model.network, config.batch),
+        working_set_bytes=training_bytes(model.network, config),
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         layers=[msgspec.to_builtins(layer) for layer in result.layers],
     )

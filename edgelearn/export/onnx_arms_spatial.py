@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from edgelearn.export.onnx_arms import Arm, constant, reduce
 from edgelearn.export.onnx_fold import refused
-from edgelearn.export.onnx_load import MAX_BYTES, OnnxNode
+from edgelearn.export.onnx_load import OnnxNode
 from edgelearn.export.onnx_values import Order, Values
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -89,10 +87,7 @@ def _conv_outer(v: Values, n: OnnxNode) -> None:
     span = (d[2] - 1) * steps[0] + 1, (d[3] - 1) * steps[1] + 1
     pads = _pads(n, (x[2], x[3]), span, (1, 1))
     places = (x[2] + pads[0] + pads[2] - span[0] + 1, x[3] + pads[1] + pads[3] - span[1] + 1)
-    shape = (*places, x[0], d[0])
-    if min(shape) < 1 or 4 * math.prod(shape) > MAX_BYTES:
-        raise refused(f"filters of at most {MAX_BYTES} bytes", f"shape {list(shape)}")
-    zeros = v.array(f"{n.out}/zeros", np.zeros(shape, np.float32))
+    zeros = v.zeros(f"{n.out}/zeros", (*places, x[0], d[0]))
     inputs = [v.read(name, SAMPLES_AS_CHANNELS) for name in n.inputs[:2]]
     v.define(n.out, AddConvOuter(steps, pads), [zeros, *inputs], PLACES_FIRST)
 

@@ -15,6 +15,8 @@ from typing import TypeAlias
 import numpy as np
 
 from edgelearn.arrays import Array, Shape
+from edgelearn.errors import GraphError
+from edgelearn.export.onnx_load import MAX_BYTES
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Op, Reshape, Transpose
 from edgelearn.ir.tensor import BATCH
@@ -47,6 +49,7 @@ class Values:
     reserved: set[str]
     constants: dict[str, Array] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
+    zeros_bytes: int = 0
     _scalars: dict[float, str] = field(default_factory=dict)
     _moved: dict[tuple[str, Order], str] = field(default_factory=dict)
 
@@ -99,6 +102,18 @@ class Values:
         if name in self.constants or not self._keeps_order(name, self._plain(name)):
             return self.read(name)
         return self.held[name].name
+
+    def zeros(self, stem: str, shape: Shape) -> str:
+        """A new float32 constant of zeros; those of one file together stay within `MAX_BYTES`."""
+        self.zeros_bytes += 4 * math.prod(shape)
+        if min(shape) < 1 or self.zeros_bytes > MAX_BYTES:
+            raise GraphError(
+                "node",
+                expected=f"filters of at most {MAX_BYTES} bytes in all",
+                got=f"shape {list(shape)}",
+                fix="export the model without it",
+            )
+        return self.array(stem, np.zeros(shape, np.float32))
 
     def array(self, stem: str, value: Array) -> str:
         """A new constant of the Graph."""

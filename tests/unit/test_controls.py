@@ -8,7 +8,7 @@ import pytest
 
 from edgelearn import engine, workflow
 from edgelearn.config import TrainConfig
-from edgelearn.controls import Control
+from edgelearn.controls import Control, training_bytes
 from edgelearn.trainer import Observer, stages
 
 LR = 0.3
@@ -140,3 +140,25 @@ def test_backprop_pays_for_depth_in_activations(digits):
 
     assert beyond(6, keep_all=False) == beyond(2, keep_all=False)
     assert beyond(6, keep_all=True) - beyond(2, keep_all=True) == 4 * 4 * 32 * 128
+
+
+@pytest.mark.parametrize("method", ["tpsgd", "shallow", "drtp", "dfa", "fa", "bp"])
+def test_the_card_names_the_method_and_its_own_memory(digits, method):
+    model, report = workflow.train(network_of(digits, method=method), digits, Observer())
+    assert model.card["method"].startswith("tpSGD" if method == "tpsgd" else "control")
+    config = model.recipe.train
+    assert report.working_set_bytes == training_bytes(model.network, config)
+    if method == "tpsgd":
+        return
+    least = Control(model.network, method, config.batch, config.seed).buffers
+    held = sum(a.nbytes for a in vars(least).values() if isinstance(a, np.ndarray))
+    held += sum(slab.nbytes for slab in least._activations)
+    parameters = sum(p.nbytes for p in model.network.parameters().values())
+    assert report.working_set_bytes >= held + parameters
+
+
+def test_backprop_reports_more_than_tpsgd(digits):
+    network = network_of(digits).network
+    ours = training_bytes(network, TrainConfig(batch=32))
+    for method in ("bp", "fa", "dfa"):
+        assert training_bytes(network, TrainConfig(batch=32, method=method)) > ours

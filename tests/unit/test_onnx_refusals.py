@@ -7,10 +7,12 @@ import onnx  # noqa: TID251  files are made and damaged without our writer
 import pytest
 from foreign_onnx import FOREIGN, NORMALIZE, Foreign, node, one, weights
 
-from edgelearn.errors import MissingFile, ModelFileError, UnsupportedOp
+from edgelearn.errors import GraphError, MissingFile, ModelFileError, UnsupportedOp
 from edgelearn.export import onnx_load
 from edgelearn.export.onnx_reader import read_graph
+from edgelearn.export.onnx_values import Values
 from edgelearn.export.onnx_writer import to_bytes
+from edgelearn.ir import Builder
 
 
 def saved(model, tmp_path):
@@ -212,3 +214,12 @@ def test_a_node_that_uses_a_value_nobody_makes(tmp_path):
     foreign = Foreign("lost", ("n", 4), (node("Add", "x", "lost"),))
     with pytest.raises(ModelFileError, match="lost"):
         read_graph(saved(foreign.model(), tmp_path))
+
+
+def test_zeros_of_one_file_are_limited_together(monkeypatch):
+    """Each within the limit is not enough: a crafted file may hold many such nodes."""
+    monkeypatch.setattr("edgelearn.export.onnx_values.MAX_BYTES", 100)
+    values = Values(Builder("many"), set())
+    values.zeros("a", (1, 1, 4, 4))
+    with pytest.raises(GraphError, match="at most 100 bytes"):
+        values.zeros("b", (1, 1, 4, 4))
