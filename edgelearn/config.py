@@ -11,6 +11,7 @@ import msgspec
 from edgelearn.datasets import Source
 from edgelearn.errors import ConfigError, OptionError, unknown
 from edgelearn.layers import Layer, kinds
+from edgelearn.optimizers import OptimizerKind
 from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
 from edgelearn.targets import ProjectionKind
 
@@ -32,13 +33,17 @@ class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How one layer learns: its local loss, label projection and share of the learning rate."""
+    """How one layer learns: its local loss, label projection and share of the learning rate.
+
+    `learn` = false leaves the layer as it was drawn: a frozen feature of chance, or of the data.
+    """
 
     loss: Literal["cross_entropy", "hinge", "squared_hinge", "l2", "l1"] = "cross_entropy"
     projection: ProjectionKind = "orthonormal"
     learn_projection: bool = False
     gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None
     lr_scale: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
+    learn: bool = True
 
 
 class BlockConfig(msgspec.Struct, frozen=True):
@@ -63,6 +68,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
     schedule: Literal["layerwise", "simultaneous"] = "layerwise"
     method: Method = "tpsgd"
+    optimizer: OptimizerKind = "sgd"
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -139,8 +145,8 @@ def _block(table: object, where: str) -> BlockConfig:
         raise unknown(f"{where}, layer kind", kind, kinds())
     local = {key: settings.pop(key) for key in LocalConfig.__struct_fields__ if key in settings}
     layer_kind: Any = kinds()[kind]
-    for key in settings.keys() - set(layer_kind.__struct_fields__):
-        known = {*layer_kind.__struct_fields__, *LocalConfig.__struct_fields__, "kind"}
+    for key in settings.keys() - set(layer_kind.__struct_encode_fields__):
+        known = {*layer_kind.__struct_encode_fields__, *LocalConfig.__struct_fields__, "kind"}
         raise misspelt(where, "key", key, known)
     return BlockConfig(convert(settings, layer_kind, where), convert(local, LocalConfig, where))
 

@@ -30,8 +30,9 @@ from edgelearn.engine import Buffers, working_set_bytes
 from edgelearn.errors import ConfigError
 from edgelearn.layers import Trace
 from edgelearn.layers.dense import Dense, descend
-from edgelearn.losses import head_error
+from edgelearn.losses import Likelihood
 from edgelearn.network import Block, Network
+from edgelearn.readout import Readout
 from edgelearn.rng import Stream, uniform
 
 KEEPS_ALL: frozenset[Method] = frozenset({"dfa", "fa", "bp"})
@@ -86,25 +87,25 @@ class Control:
     def _forward_targets(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:
         buffers = self.buffers
         for index, block in enumerate(buffers.network.blocks):
-            out = buffers.activation(index, block, len(x))
-            trace = block.layer.forward(block.params, x, out)
-            e = buffers.local_error(block, trace.a, labels)
-            if block.projection is not None:
-                np.negative(block.projection[labels], out=e)
+            trace = buffers.forward(index, x)
+            space = buffers.workspace(block, len(x))
+            e = _readout(block).error(trace.a, labels, space)
+            projection = _readout(block).projection
+            if projection is not None:
+                np.negative(projection[labels], out=e)
             self._update(block, trace, e, lr)
             x = trace.a
 
     def _backward(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:
         buffers, blocks = self.buffers, self.buffers.network.blocks
         traces = []
-        for index, block in enumerate(blocks):
-            out = buffers.activation(index, block, len(x))
-            traces.append(block.layer.forward(block.params, x, out))
+        for index in range(len(blocks)):
+            traces.append(buffers.forward(index, x))
             x = traces[-1].a
         last = len(blocks) - 1
         e = buffers.error(last, blocks[last], len(x))
         buffers.loss[0] = 0
-        head_error(traces[last].a, labels, e, buffers.loss)
+        Likelihood().error(traces[last].a, labels, None, e, e, buffers.loss)
         slope = e.copy() if self.method == "dfa" else e
         for index in range(last, -1, -1):
             block, trace = blocks[index], traces[index]
@@ -120,7 +121,7 @@ class Control:
         if index == 0:
             return d
         out = self.buffers.error(index - 1, blocks[index - 1], len(d))
-        projection = blocks[index - 1].projection
+        projection = _readout(blocks[index - 1]).projection
         if self.method == "dfa" and projection is not None:
             return np.matmul(slope, projection, out=out)
         weights = self.feedback[index] if self.method == "fa" else blocks[index].params["w"]
@@ -129,12 +130,17 @@ class Control:
     def _update(self, block: Block, trace: Trace[F32], e: F32, lr: float) -> None:
         scratch = self.buffers.scratch(block, len(e))
         rate = lr * block.lr_scale / len(e)
-        block.layer.local_update(block.params, trace, e, rate, scratch)
+        _dense(block).update(block.params, trace, e, rate, block.params, scratch)
 
 
 def _dense(block: Block) -> Dense:
     assert isinstance(block.layer, Dense)  # noqa: S101  checked when the control was made
     return block.layer
+
+
+def _readout(block: Block) -> Readout:
+    assert block.readout is not None  # noqa: S101  every dense layer of a control learns
+    return block.readout
 
 
 def _feedback(network: Network, seed: int) -> Sequence[F32]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
-from edgelearn.losses import head_error
+from edgelearn.layers import Learner, Params, Trace
 from edgelearn.network import Block, Network
+from edgelearn.readout import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +26,33 @@ class _Sizes:
 
     input: int
     activations: tuple[int, ...]
+    features: int
     error: int
-    logits: int
+    slopes: int
     scratch: int
+    gradient: int
 
     @classmethod
     def of(cls, network: Network, batch: int, keep_all: bool) -> _Sizes:
-        outs = [batch * math.prod(block.out_shape) for block in network.blocks]
-        scratch = [math.prod(b.layer.scratch_shape(b.in_shape, batch)) for b in network.blocks]
+        blocks = network.blocks
+        outs = [batch * math.prod(block.out_shape) for block in blocks]
+        readouts = [block.readout for block in blocks if block.readout is not None]
+        gradients = [sum(p.size for p in block.learned().values()) for block in blocks]
         return cls(
             input=batch * math.prod(network.in_shape),
             activations=tuple(outs) if keep_all else (max(outs[0::2]), max(outs[1::2], default=0)),
-            error=max(outs) * (2 if keep_all else 1),
-            logits=batch * len(network.classes) if len(outs) > 1 else 0,
-            scratch=max(scratch),
+            features=batch * max(r.view.size if r.view.copies else 0 for r in readouts),
+            error=2 * max(outs) if keep_all else batch * max(r.view.size for r in readouts),
+            slopes=batch * len(network.classes) if len(readouts) > 1 else 0,
+            scratch=max(b.layer.scratch_size(b.in_shape, batch) for b in blocks),
+            gradient=max(gradients) if network.optimizer.needs_gradient else 0,
         )
 
     @property
     def total(self) -> int:
-        return self.input + sum(self.activations) + self.error + self.logits + self.scratch
+        return sum(self.activations) + sum(
+            (self.input, self.features, self.error, self.slopes, self.scratch, self.gradient)
+        )
 
 
 class Buffers:
@@ -59,9 +68,11 @@ class Buffers:
         self.batch = batch
         self._input = np.empty(sizes.input, np.float32)
         self._activations = [np.empty(size, np.float32) for size in sizes.activations]
+        self._features = np.empty(sizes.features, np.float32)
         self._error = np.empty(sizes.error, np.float32)
-        self._logits = np.empty(sizes.logits, np.float32)
+        self._slopes = np.empty(sizes.slopes, np.float32)
         self._scratch = np.empty(sizes.scratch, np.float32)
+        self._gradient = np.empty(sizes.gradient, np.float32)
         self._labels = np.empty(batch, np.int64)
         self.loss = np.zeros(1, np.float32)
 
@@ -78,10 +89,12 @@ class Buffers:
             kernels.dense.normalize(normalizer.mean.ravel(), normalizer.scale.ravel(), flat)
         return batch, labels
 
-    def activation(self, index: int, block: Block, samples: int) -> F32:
-        """Where block number `index` writes."""
+    def forward(self, index: int, x: F32) -> Trace[F32]:
+        """Block number `index` on `x`; its activation takes turns with the others'."""
+        block = self.network.blocks[index]
         slab = self._activations[index % len(self._activations)]
-        return _view(slab, (samples, *block.out_shape))
+        out = _view(slab, (len(x), *block.out_shape))
+        return block.layer.forward(block.params, x, out, self.scratch(block, len(x)))
 
     def error(self, index: int, block: Block, samples: int) -> F32:
         """Where the error of block number `index` lies when all are kept."""
@@ -89,27 +102,45 @@ class Buffers:
         return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
 
     def scratch(self, block: Block, samples: int) -> F32:
-        """Work space for the local update of `block`."""
-        return _view(self._scratch, block.layer.scratch_shape(block.in_shape, samples))
+        """Work space for `block`."""
+        return self._scratch[: block.layer.scratch_size(block.in_shape, samples)]
 
-    def local_error(self, block: Block, a: F32, labels: Array) -> F32:
-        """The derivative of the block's local loss by `a`; sets `loss` to the summed loss."""
-        e = _view(self._error, (len(a), math.prod(block.out_shape)))
-        flat = a.reshape(e.shape)
+    def workspace(self, block: Block, samples: int) -> Workspace:
+        """Room for the readout of `block`, its loss set to 0."""
         self.loss[0] = 0
-        if block.projection is None:
-            head_error(flat, labels, e, self.loss)
-        else:
-            logits = _view(self._logits, (len(a), len(self.network.classes)))
-            block.loss.error(flat, labels, block.projection, logits, e, self.loss)
-        return e.reshape(a.shape)
+        readout = block.readout
+        size = readout.view.size if readout else 0
+        classes = 0 if readout is None or readout.is_head else len(self.network.classes)
+        return Workspace(
+            features=self.features(block, samples),
+            error=_view(self._error, (samples, size)),
+            slopes=_view(self._slopes, (samples, classes)),
+            loss=self.loss,
+        )
 
-    def update_projection(self, block: Block, a: F32, rate: float) -> None:
-        """Descend the local loss, whose error was computed last, by a learned projection."""
-        if block.learns_projection and block.projection is not None:
-            slope = _view(self._logits, (len(a), len(self.network.classes)))
-            slope *= np.float32(-rate)
-            kernels.dense.add_outer(slope, a.reshape(len(a), -1), block.projection)
+    def features(self, block: Block, samples: int) -> F32:
+        """Room for what the readout of `block` sees, if that is a copy."""
+        view = block.readout.view if block.readout else None
+        return _view(self._features, (samples, view.size if view and view.copies else 0))
+
+    def target(self, block: Block, rate: float, samples: int) -> tuple[Params, float]:
+        """What `block` descends into, and at which rate for the sum over samples."""
+        optimizer = self.network.optimizer
+        return optimizer.target(block.learned(), block.moments, self._gradient, rate, samples)
+
+    def learn(self, block: Block, trace: Trace[F32], labels: NDArray[np.int64], lr: float) -> None:
+        """One local update of `block`; its summed loss before it is then in `loss`."""
+        readout, layer, samples = block.readout, block.layer, len(trace.a)
+        if readout is None or not isinstance(layer, Learner):
+            return
+        space = self.workspace(block, samples)
+        e = readout.error(trace.a, labels, space)
+        rate = lr * block.lr_scale
+        into, share = self.target(block, rate, samples)
+        if readout.learns:
+            readout.descend(trace.a, share, into["p"], space)
+        layer.update(block.params, trace, e, share, into, self.scratch(block, samples))
+        self.network.optimizer.apply(block.learned(), block.moments, into, rate)
 
 
 def _view(buffer: F32, shape: Shape) -> F32:
@@ -122,8 +153,8 @@ def forward(network: Network, x: F32, buffers: Buffers, depth: int | None = None
     `x` is normalised, shape (batch, *in_shape); the result lies in `buffers` and holds until
     the next call.
     """
-    for index, block in enumerate(network.blocks[:depth]):
-        x = block.layer.forward(block.params, x, buffers.activation(index, block, len(x))).a
+    for index in range(len(network.blocks[:depth])):
+        x = buffers.forward(index, x).a
     return x
 
 
@@ -155,26 +186,26 @@ def train_step(
     d_i = dJ_i/dy_i * act'(z_i) and J_i a loss of y_i and the projected label P_i y*.
     """
     for index, block in enumerate(buffers.network.blocks[: max(learning) + 1]):
-        out = buffers.activation(index, block, len(x))
-        trace = block.layer.forward(block.params, x, out)
+        trace = buffers.forward(index, x)
         if index in learning:
-            e = buffers.local_error(block, trace.a, labels)
-            rate = lr * block.lr_scale / len(x)
-            buffers.update_projection(block, trace.a, rate)
-            scratch = buffers.scratch(block, len(x))
-            block.layer.local_update(block.params, trace, e, rate, scratch)
+            buffers.learn(block, trace, labels, lr)
         x = trace.a
     return float(buffers.loss[0]) / len(x)
 
 
 def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -> int:
-    """Bytes of our own arrays while training: parameters, projections, normaliser, buffers.
+    """Bytes of our own arrays while training.
 
-    The data set is not in it: a device holds a batch of it at a time. `keep_all` as for `Buffers`.
+    Parameters, what the optimiser remembers of them, projections, normaliser, buffers. The data
+    set is not in it: a device holds a batch of it at a time. `keep_all` as for `Buffers`.
     """
-    parameters = sum(value.nbytes for value in network.parameters().values())
-    fixed = (b.projection for b in network.blocks if not b.learns_projection)
-    projections = sum(p.nbytes for p in fixed if p is not None)
+    stored = sum(value.nbytes for value in network.stored().values())
+    readouts = (b.readout for b in network.blocks)
+    fixed = sum(
+        r.projection.nbytes
+        for r in readouts
+        if r is not None and r.projection is not None and not r.learns
+    )
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 4
-    return parameters + projections + normalizer + buffers
+    return stored + fixed + normalizer + buffers

@@ -17,12 +17,12 @@ BATCH = 256
 
 
 class LayerReport(msgspec.Struct, frozen=True):
-    """One layer: `accuracy` is that of its own readout, the nearest projected label."""
+    """One layer: `accuracy` is that of its own readout, None where it has none."""
 
     name: str
     kind: str
     params: int
-    accuracy: float
+    accuracy: float | None
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -65,12 +65,11 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
     for rows in _batches(len(x), BATCH):
         a, labels = buffers.load(x, y, rows)
         for index, block in enumerate(network.blocks):
-            out = buffers.activation(index, block, len(a))
-            a = block.layer.forward(block.params, a, out).a
-            flat = a.reshape(len(a), -1)
-            scores = flat if block.projection is None else flat @ block.projection.T
-            guesses = scores.argmax(axis=1)
-            hits[index] += (guesses == labels).sum()
+            a = buffers.forward(index, a).a
+            if block.readout is not None:
+                features = buffers.features(block, len(a))
+                guesses = block.readout.scores(a, features).argmax(axis=1)
+                hits[index] += (guesses == labels).sum()
         loss -= float(np.log(np.maximum(a[np.arange(len(a)), labels], 1e-37)).sum())
         np.add.at(confusion, (labels, guesses), 1)
     if not math.isfinite(loss):
@@ -86,7 +85,12 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
         samples=len(x),
         confusion=confusion.tolist(),
         layers=[
-            LayerReport(b.name, b.layer.kind, sum(p.size for p in b.params.values()), float(h))
+            LayerReport(
+                b.name,
+                b.layer.kind,
+                sum(p.size for p in b.params.values()),
+                None if b.readout is None else float(h),
+            )
             for b, h in zip(network.blocks, hits / len(x), strict=True)
         ],
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,10 +21,29 @@ from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Gather, OneHot
 
+T = TypeVar("T")
+
+
+class Loss(Protocol):
+    """What is asked of a block: the error of features `a`, (batch, units), given the labels.
+
+    `p`, (classes, units), is the projection of a hidden block; a head has none.
+    """
+
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        """Write the derivative of the summed loss by `a` to `e`; add the loss to `loss`.
+
+        a, e: (batch, units); labels: (batch,); loss: (1,). A readout loss leaves its derivative by
+        the scores in `slope`, (batch, classes).
+        """
+
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        """`error` as nodes of a Graph: ``e``, and ``slope`` of a readout loss."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalLoss(ABC):
-    """A loss of a hidden layer, on the projection `p`, shape (classes, units)."""
+    """A loss of a hidden block, on its projection."""
 
     kind: ClassVar[str]
     gain: ClassVar[float]
@@ -35,30 +54,35 @@ class LocalLoss(ABC):
         """The norm of the rows of `p`."""
 
     @abstractmethod
-    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
-        """Write the derivative of the summed loss by `a` to `e`; add the loss to `loss`.
-
-        a, e: (batch, units); labels: (batch,); loss: (1,). A readout loss leaves its derivative by
-        the scores in `slope`, (batch, classes).
-        """
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        """As `Loss` says."""
 
     @abstractmethod
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
-        """`error` as nodes of a Graph: ``e``, and ``slope`` of a readout loss."""
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        """As `Loss` says."""
 
 
 class ReadoutLoss(LocalLoss):
-    """A loss of the scores ``a @ p.T``: ``e = slope @ p``, and ``slope.T @ a`` is that of `p`."""
+    """A loss of scores: ``a @ p.T``, or ``a`` itself at the head.
+
+    ``e = slope @ p``, and ``slope.T @ a`` is the derivative by `p`.
+    """
 
     def row_norm(self, gain: float, units: int) -> float:
         return gain
 
-    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        if p is None:
+            e[:] = a
+            self.derive(labels, e, loss)
+            return
         np.matmul(a, p.T, out=slope)
         self.derive(labels, slope, loss)
         np.matmul(slope, p, out=e)
 
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        if p is None:
+            return self.emit_slope(b, a, labels), None
         slope = self.emit_slope(b, b.matmul(a, p, transpose_b=True), labels)
         return b.matmul(slope, p), slope
 
@@ -145,11 +169,11 @@ class SquaredDistance(TargetLoss):
     kind: ClassVar[str] = "l2"
     gain: ClassVar[float] = 1.0
 
-    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
-        kernels.errors.squared(labels, p, a, e, loss)
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        kernels.errors.squared(labels, _targets(p), a, e, loss)
 
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
-        return b.binary("sub", a, b.apply(Gather(), p, labels)), None
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        return b.binary("sub", a, b.apply(Gather(), _targets(p), labels)), None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +183,11 @@ class AbsoluteDistance(TargetLoss):
     kind: ClassVar[str] = "l1"
     gain: ClassVar[float] = 1.0
 
-    def error(self, a: F32, labels: Array, p: F32, slope: F32, e: F32, loss: F32) -> None:
-        kernels.errors.absolute(labels, p, a, e, loss)
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        kernels.errors.absolute(labels, _targets(p), a, e, loss)
 
-    def emit_error(self, b: Builder, a: str, labels: str, p: str) -> tuple[str, str | None]:
-        return b.unary("sign", b.binary("sub", a, b.apply(Gather(), p, labels))), None
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        return b.unary("sign", b.binary("sub", a, b.apply(Gather(), _targets(p), labels))), None
 
 
 LOSSES: dict[str, LocalLoss] = {
@@ -173,11 +197,17 @@ LOSSES: dict[str, LocalLoss] = {
 """Every loss of a hidden layer by the word that recipes use."""
 
 
-def head_error(a: F32, labels: Array, e: F32, loss: F32) -> None:
-    """The head's own loss, cross-entropy of its distribution `a`: ``e = a - onehot(label)``."""
-    kernels.errors.probability_error(labels, a, e, loss)
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Cross-entropy of a head that is a distribution: ``e = a - onehot(label)``, by the scores."""
+
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        kernels.errors.probability_error(labels, a, e, loss)
+
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        return b.binary("sub", a, b.apply(OneHot(b.specs[a].shape[1]), labels)), None
 
 
-def emit_head_error(b: Builder, a: str, labels: str) -> str:
-    """`head_error` as nodes of a Graph."""
-    return b.binary("sub", a, b.apply(OneHot(b.specs[a].shape[1]), labels))
+def _targets(p: T | None) -> T:
+    assert p is not None  # noqa: S101  a head has no target loss: config refuses it
+    return p

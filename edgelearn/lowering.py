@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.ir.ops import AddOuter, BatchSize, OneHot, Reduce
-from edgelearn.layers import Trace
-from edgelearn.losses import emit_head_error
+from edgelearn.ir.ops import BatchSize, OneHot, Reduce
+from edgelearn.layers import Learner, Names, Trace
 from edgelearn.network import Block, Network
+from edgelearn.optimizers import EmitDescent
 
 
 def to_graph(network: Network) -> Graph:
@@ -30,14 +32,11 @@ def to_train_graph(network: Network) -> Graph:
     b = Builder(f"{network.name}-train")
     x = _emit_input(b, network)
     y = b.input("y", (BATCH,), "int64")
-    count = b.apply(BatchSize(), y, name="samples")
-    rate = b.binary("div", b.input("lr", ()), count, name="rate")
+    lr = b.input("lr", ())
+    samples = b.apply(BatchSize(), y, name="samples")
     for block in network.blocks:
         with b.scope(block.name):
-            params = {k: b.state(f"{block.name}.{k}", v) for k, v in block.params.items()}
-            trace = block.layer.emit(b, params, x)
-            _emit_update(b, block, params, trace, y, rate)
-        x = trace.a
+            x = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
     loss = _emit_loss(b, x, y)
     return b.graph([b.rename(x, "probabilities"), b.rename(loss, "loss")])
 
@@ -52,29 +51,49 @@ def _emit_input(b: Builder, network: Network) -> str:
         return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
 
 
-def _emit_update(
-    b: Builder, block: Block, params: dict[str, str], trace: Trace[str], y: str, rate: str
-) -> None:
-    if block.lr_scale != 1:
-        rate = b.binary("mul", rate, b.scalar(block.lr_scale))
-    e = _emit_local_error(b, block, trace.a, y, rate)
-    for key, value in block.layer.emit_update(b, params, trace, e, rate).items():
-        b.update(params[key], b.rename(value, f"{params[key]}.next"))
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What every block learns from: names of labels, learning rate, number of samples."""
+
+    labels: str
+    lr: str
+    samples: str
 
 
-def _emit_local_error(b: Builder, block: Block, a: str, y: str, rate: str) -> str:
-    """The error of a hidden layer, and the update of its projection if that is learned."""
-    if block.projection is None:
-        return emit_head_error(b, a, y)
-    name = f"{block.name}.p"
-    if not block.learns_projection:
-        return block.loss.emit_error(b, a, y, b.constant(name, block.projection))[0]
-    p = b.state(name, block.projection)
-    e, slope = block.loss.emit_error(b, a, y, p)
-    if slope is not None:
-        step = b.binary("mul", slope, b.unary("neg", rate))
-        b.update(p, b.apply(AddOuter(), p, step, a, name=f"{name}.next"))
-    return e
+def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _Step) -> Trace[str]:
+    """Forward pass and update of one block; what it does not learn is constant."""
+    learned = {k: b.state(f"{block.name}.{k}", v) for k, v in block.learned().items()}
+    frozen = {k: v for k, v in block.params.items() if k not in learned}
+    params = {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()} | learned
+    trace = block.layer.emit(b, params, x)
+    if not isinstance(block.layer, Learner) or block.readout is None:
+        return trace
+    moments = {k: b.state(f"{block.name}.{k}", v) for k, v in block.moments.items()}
+    descend = _descent(b, block, block.layer, params, trace, step.labels)
+    lr = step.lr if block.lr_scale == 1 else b.binary("mul", step.lr, b.scalar(block.lr_scale))
+    new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
+    for key, value in new.items():
+        name = f"{block.name}.{key}"
+        b.update(name, b.rename(value, f"{name}.next"))
+    return trace
+
+
+def _descent(
+    b: Builder, block: Block, layer: Learner, params: Names, trace: Trace[str], labels: str
+) -> EmitDescent:
+    """Given a rate and what to descend into, the nodes of the local update of `block`."""
+    readout = block.readout
+    assert readout is not None  # noqa: S101  asked by the caller
+    p = params.get("p")
+    if p is None and readout.projection is not None:
+        p = b.constant(f"{block.name}.p", readout.projection)
+    error = readout.emit_error(b, trace.a, labels, p)
+
+    def emit(rate: str, into: Names) -> Names:
+        new = layer.emit_update(b, params, trace, error.error, rate, into)
+        return new | {"p": error.descend(b, rate, into["p"])} if readout.learns else new
+
+    return emit
 
 
 def _emit_loss(b: Builder, probabilities: str, y: str) -> str:

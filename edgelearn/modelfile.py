@@ -77,10 +77,10 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
         card = msgspec.convert(meta["card"], dict[str, Any])
         graph = bundle.graphs["train"]
         in_shape = graph.specs["x"].shape[1:]
-        arrays = {state.input: state.init for state in graph.states}
+        arrays = dict(graph.constants) | {state.input: state.init for state in graph.states}
         _check_fit(recipe, in_shape, arrays, where)
         normalizer = _normalizer(graph, in_shape, where)
-        network = build(recipe, in_shape, classes, normalizer).with_parameters(arrays)
+        network = build(recipe, in_shape, classes, normalizer).with_arrays(arrays)
     except (LookupError, TypeError, ValueError, MemoryError, UsageError, GraphError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, EdgelearnError):
@@ -88,7 +88,7 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
         raise _bad(
             where, "a model written by 'edgelearn train'", f"metadata with {reason}"
         ) from None
-    for name, value in network.parameters().items():
+    for name, value in network.stored().items():
         if value.dtype != np.float32 or not np.isfinite(value).all():
             raise _bad(f"{where}, parameter {name}", "finite float32 numbers", "others")
     return Model(network, recipe, position, bundle.extra, card)
@@ -132,7 +132,7 @@ def load(path: Path) -> Model:
 
 def save(path: Path, model: Model) -> None:
     """Write `model` to `path`, all of it or nothing; NaN and infinity are never written."""
-    for name, value in model.network.parameters().items():
+    for name, value in model.network.stored().items():
         if not np.isfinite(value).all():
             raise Diverged(
                 f"parameter {name!r}",

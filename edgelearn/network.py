@@ -1,18 +1,21 @@
-"""A network: layers, their parameters, and the projections that they learn from."""
+"""A network: layers, their parameters, and how each of them learns."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
-from edgelearn.layers import Layer, Params
-from edgelearn.losses import LOSSES, LocalLoss, ReadoutLoss
+from edgelearn.layers import Layer, Learner, Params
+from edgelearn.layers.dense import Dense
+from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
 from edgelearn.normalize import Normalizer
+from edgelearn.optimizers import OPTIMIZERS, Optimizer
+from edgelearn.readout import Readout
 from edgelearn.targets import projection
+from edgelearn.views import Whole, view_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,34 +27,38 @@ class Block:
     name : str
         Such as ``dense1``; parameters are called ``dense1.w``.
     layer : Layer
-    loss : LocalLoss
     lr_scale : float
         The layer's share of the learning rate.
     in_shape, out_shape : tuple of int
         Of one sample.
     params : dict of str to array
-        What training changes, in place.
-    projection : array or None
-        Shape (classes, units); None for the head, which sees the labels themselves.
-    learns_projection : bool
-        Whether the projection is a parameter too, ``dense1.p``.
+        What the layer computes with; training changes them in place if the block learns.
+    readout : Readout or None
+        The local loss; None for a layer that does not learn.
+    moments : dict of str to array
+        What the optimiser remembers.
     """
 
     name: str
     layer: Layer
-    loss: LocalLoss
     lr_scale: float
     in_shape: Shape
     out_shape: Shape
     params: Params
-    projection: F32 | None
-    learns_projection: bool
+    readout: Readout | None
+    moments: Params = field(default_factory=dict)
 
-    def learned(self) -> dict[str, F32]:
+    def learned(self) -> Params:
         """The arrays that training changes, by their names within the block."""
-        if self.learns_projection and self.projection is not None:
-            return {**self.params, "p": self.projection}
+        if self.readout is None:
+            return {}
+        if self.readout.learns and self.readout.projection is not None:
+            return {**self.params, "p": self.readout.projection}
         return self.params
+
+    def stored(self) -> Params:
+        """All arrays that are not made from the seed again: parameters and moments."""
+        return {**self.params, **self.learned(), **self.moments}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,10 +70,15 @@ class Network:
     classes: tuple[str, ...]
     normalizer: Normalizer | None
     blocks: tuple[Block, ...]
+    optimizer: Optimizer
 
-    def parameters(self) -> dict[str, F32]:
-        """Every parameter by name, such as ``dense1.w``."""
-        return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.learned().items()}
+    def stored(self) -> dict[str, F32]:
+        """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
+        return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
+
+    def learning(self) -> list[int]:
+        """The numbers of the blocks that learn, the head last."""
+        return [index for index, block in enumerate(self.blocks) if block.readout is not None]
 
     def check_input(self, x: Array) -> None:
         """Raise `DataShapeError` unless `x` has shape (samples, *in_shape)."""
@@ -78,24 +90,32 @@ class Network:
                 fix="feed data with the features the model was trained on",
             )
 
-    def with_parameters(self, values: Mapping[str, Array]) -> Network:
-        """This network with copies of the `values` that `parameters` named."""
-        blocks = []
-        for block in self.blocks:
-            copies = {}
-            for key, old in block.learned().items():
-                value = values.get(f"{block.name}.{key}")
-                if value is None or value.shape != old.shape:
-                    raise ModelFileError(
-                        f"parameter {block.name}.{key}",
-                        expected=f"shape {list(old.shape)}, as the recipe says",
-                        got="none" if value is None else f"{list(value.shape)}",
-                        fix="train the model again",
-                    )
-                copies[key] = value.copy()
-            p = copies.pop("p") if block.learns_projection else block.projection
-            blocks.append(replace(block, params=copies, projection=p))
-        return replace(self, blocks=tuple(blocks))
+    def with_arrays(self, values: Mapping[str, Array]) -> Network:
+        """This network with copies of the `values` that `stored` named."""
+        return replace(self, blocks=tuple(_restored(block, values) for block in self.blocks))
+
+
+def _restored(block: Block, values: Mapping[str, Array]) -> Block:
+    copies = {}
+    for key, old in block.stored().items():
+        value = values.get(f"{block.name}.{key}")
+        if value is None or value.shape != old.shape:
+            raise ModelFileError(
+                f"parameter {block.name}.{key}",
+                expected=f"shape {list(old.shape)}, as the recipe says",
+                got="none" if value is None else f"{list(value.shape)}",
+                fix="train the model again",
+            )
+        copies[key] = value.copy()
+    readout = block.readout
+    if readout is not None and readout.learns:
+        readout = replace(readout, projection=copies["p"])
+    return replace(
+        block,
+        params={key: copies[key] for key in block.params},
+        moments={key: copies[key] for key in block.moments},
+        readout=readout,
+    )
 
 
 def build(
@@ -110,62 +130,74 @@ def build(
     """
     blocks: list[Block] = []
     shape = in_shape
-    for index, config in enumerate(recipe.layers):
-        blocks.append(_block(config, index, shape, len(classes), recipe.train.seed))
+    last = len(recipe.layers) - 1
+    _check_head(recipe, len(classes))
+    for index in range(len(recipe.layers)):
+        blocks.append(_block(recipe, index, shape, len(classes), is_head=index == last))
         shape = blocks[-1].out_shape
-    _check_heads(recipe.name, blocks, len(classes))
-    return Network(recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks))
+    optimizer = OPTIMIZERS[recipe.train.optimizer]
+    return Network(recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks), optimizer)
 
 
-def _block(config: BlockConfig, index: int, in_shape: Shape, classes: int, seed: int) -> Block:
+def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head: bool) -> Block:
+    config, seed = recipe.layers[index], recipe.train.seed
     layer, local = config.layer, config.local
-    out_shape = layer.out_shape(in_shape)
-    return Block(
+    block = Block(
         name=f"{layer.kind}{index + 1}",
         layer=layer,
-        loss=LOSSES[local.loss],
         lr_scale=local.lr_scale,
         in_shape=in_shape,
-        out_shape=out_shape,
+        out_shape=layer.out_shape(in_shape),
         params=layer.init(in_shape, seed, index),
-        projection=None if layer.is_head else _projection(config, out_shape, classes, seed, index),
-        learns_projection=_learns_projection(config, f"layer {index + 1}"),
+        readout=None,
     )
+    if is_head:
+        block = replace(block, readout=_head(config, block.out_shape))
+    elif isinstance(layer, Learner) and local.learn:
+        block = replace(block, readout=_readout(config, block.out_shape, classes, seed, index))
+    moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
+    return replace(block, moments=moments if block.readout else {})
 
 
-def _learns_projection(config: BlockConfig, where: str) -> bool:
-    if config.layer.is_head or not config.local.learn_projection:
-        return False
-    if not isinstance(LOSSES[config.local.loss], ReadoutLoss):
+def _head(config: BlockConfig, out_shape: Shape) -> Readout:
+    loss: Loss = LOSSES[config.local.loss]
+    if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
+        loss = Likelihood()
+    return Readout(Whole(out_shape), loss, projection=None, learns=False)
+
+
+def _readout(config: BlockConfig, out_shape: Shape, classes: int, seed: int, index: int) -> Readout:
+    local, view = config.local, view_of(out_shape)
+    loss = LOSSES[local.loss]
+    if local.learn_projection and not isinstance(loss, ReadoutLoss):
         raise ConfigError(
-            where,
+            f"layer {index + 1}",
             expected="learn_projection with a loss of scores, such as cross_entropy",
-            got=f"loss = {config.local.loss!r}, which a learned target would make zero",
+            got=f"loss = {local.loss!r}, which a learned target would make zero",
             fix='write loss = "cross_entropy", or learn_projection = false',
         )
-    return True
+    row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, view.size)
+    p = projection(local.projection, classes, view.size, row_norm, seed, index)
+    return Readout(view, loss, p, local.learn_projection)
 
 
-def _projection(config: BlockConfig, out_shape: Shape, classes: int, seed: int, index: int) -> F32:
-    local = config.local
-    loss, units = LOSSES[local.loss], math.prod(out_shape)
-    row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, units)
-    return projection(local.projection, classes, units, row_norm, seed, index)
-
-
-def _check_heads(name: str, blocks: Sequence[Block], classes: int) -> None:
-    last = blocks[-1]
-    if not last.layer.is_head or last.out_shape != (classes,):
+def _check_head(recipe: Recipe, classes: int) -> None:
+    *hidden, last = recipe.layers
+    name = f"{last.layer.kind}{len(recipe.layers)}"
+    units = last.layer.units if isinstance(last.layer, Dense) else None
+    softmax = isinstance(last.layer, Dense) and last.layer.activation == "softmax"
+    if units != classes or not softmax:
+        size = f"{units} units" if units else f"a layer of kind {last.layer.kind!r}"
         raise ConfigError(
-            f"recipe {name!r}, layer {last.name!r}",
+            f"recipe {recipe.name!r}, layer {name!r}",
             expected=f"a last layer of {classes} units with activation 'softmax', one a class",
-            got=f"shape {list(last.out_shape)}{'' if last.layer.is_head else ', no softmax'}",
+            got=f"{size}{'' if softmax else ', no softmax'}",
             fix=f'set units = {classes} and activation = "softmax" there',
         )
-    for block in blocks[:-1]:
-        if block.layer.is_head:
+    for index, config in enumerate(hidden, start=1):
+        if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
             raise ConfigError(
-                f"recipe {name!r}, layer {block.name!r}",
+                f"recipe {recipe.name!r}, layer '{config.layer.kind}{index}'",
                 expected="activation 'softmax' in the last layer only",
                 got="one before it",
                 fix="use tanh or relu there",

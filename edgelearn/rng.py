@@ -29,6 +29,7 @@ class Stream(IntEnum):
     SPLIT = 4
     GOLDEN = 5
     FEEDBACK = 6
+    START = 7
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -59,7 +59,7 @@ class Observer:
 
 def stages(network: Network, config: TrainConfig) -> list[Sequence[int]]:
     """Which blocks learn in each stage."""
-    every = range(len(network.blocks))
+    every = network.learning()
     if config.method == "shallow":
         return [every[-1:]]
     layerwise = config.method == "tpsgd" and config.schedule == "layerwise"
@@ -163,7 +163,7 @@ def fit(
         if step.ends_epoch:
             observer.on_epoch(_report(network, config, step, total / steps))
             total, steps = 0.0, 0
-    for name, value in network.parameters().items():
+    for name, value in network.stored().items():
         if not np.isfinite(value).all():
             raise _diverged(f"parameter {name!r}", "NaN or infinity")
     return None

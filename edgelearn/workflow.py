@@ -24,6 +24,7 @@ from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer
 from edgelearn.planning import blank_network
+from edgelearn.starting import start_from_data
 from edgelearn.trainer import Observer, Position, fit
 
 METHODS: dict[Method, str] = {
@@ -111,6 +112,8 @@ def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     normalizer = Normalizer.fit(recipe.input, dataset.x_train)
     spec = dataset.spec
     network = build(recipe, spec.in_shape, spec.classes, normalizer)
+    with one_thread():
+        start_from_data(network, dataset.x_train)
     return Model(network, recipe, Position(), golden_samples(dataset), {})
 
 

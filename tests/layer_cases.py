@@ -6,22 +6,38 @@ import numpy as np
 import pytest
 
 from edgelearn.ir import BATCH, Builder
-from edgelearn.layers import examples
+from edgelearn.layers import Learner, examples
 from edgelearn.rng import Stream, uniform
+from edgelearn.views import view_of
 
 CASES = [
     pytest.param(layer, in_shape, batch, id=f"{i}-{layer.kind}-batch{batch}")
     for i, (layer, in_shape) in enumerate(examples())
     for batch in (1, 3, 32)
 ]
+LEARNERS = [case for case in CASES if isinstance(case.values[0], Learner)]
+
+
+def scratch(layer, in_shape, batch):
+    """Work space, poisoned: nothing may be read before it was written."""
+    return np.full(layer.scratch_size(in_shape, batch), np.nan, np.float32)
+
+
+def coarse(layer, in_shape, e):
+    """The error that `update` takes, from that of what a readout sees."""
+    return view_of(layer.out_shape(in_shape)).back(e.copy())
+
+
+def is_head(layer):
+    return getattr(layer, "activation", None) == "softmax"
 
 
 def arrays(layer, in_shape, batch):
-    """Parameters, an input, a local error and room for the activation, from fixed seeds."""
+    """Parameters, an input, an error of what a readout sees, room for the activation."""
     out_shape = layer.out_shape(in_shape)
     params = layer.init(in_shape, 0, 0)
     x = uniform(1, Stream.INIT, 1, (batch, *in_shape), 1.0)
-    e = uniform(2, Stream.INIT, 2, (batch, *out_shape), 1.0)
+    e = uniform(2, Stream.INIT, 2, (batch, view_of(out_shape).size), 1.0)
     return params, x, e, np.empty((batch, *out_shape), np.float32)
 
 
@@ -29,10 +45,13 @@ def update_graph(layer, in_shape, params):
     """Forward pass and local update of one layer alone, its parameters as states."""
     b = Builder("layer")
     x = b.input("x", (BATCH, *in_shape))
-    e = b.input("e", (BATCH, *layer.out_shape(in_shape)))
+    view = view_of(layer.out_shape(in_shape))
+    e = view.emit_back(b, b.input("e", (BATCH, view.size)))
     rate = b.input("rate", ())
     names = {key: b.state(key, value) for key, value in params.items()}
     trace = layer.emit(b, names, x)
-    for key, value in layer.emit_update(b, names, trace, e, rate).items():
+    if not isinstance(layer, Learner):
+        return b.graph([b.rename(trace.a, "a")])
+    for key, value in layer.emit_update(b, names, trace, e, rate, names).items():
         b.update(names[key], value)
     return b.graph([b.rename(trace.a, "a")])

@@ -52,6 +52,15 @@ def table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     click.echo(printed.get(), nl=False)
 
 
+def share(part: float | None) -> str:
+    """A part of 1 in per cent, or a dash where there is none.
+
+    >>> share(0.5), share(None)
+    ('50.00%', '-')
+    """
+    return "-" if part is None else f"{part:.2%}"
+
+
 def human_bytes(size_bytes: float) -> str:
     """Bytes in the unit a person would choose.
 

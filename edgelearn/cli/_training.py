@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from edgelearn import datasets, modelfile, workflow
-from edgelearn.cli._output import human_bytes, human_seconds, table
+from edgelearn.cli._output import human_bytes, human_seconds, share, table
 from edgelearn.cli._progress import Watch, downloads
 from edgelearn.config import read_recipe
 from edgelearn.datasets import Dataset
@@ -127,7 +127,7 @@ def show(result: Mapping[str, Any]) -> None:
             "layer": layer["name"],
             "kind": layer["kind"],
             "parameters": f"{layer['params']:,}",
-            "accuracy of its readout": f"{layer['accuracy']:.2%}",
+            "accuracy of its readout": share(layer["accuracy"]),
         }
         for layer in result["layers"]
     ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgelearn.cli._output import emit, json_option, model_option, table
+from edgelearn.cli._output import emit, json_option, model_option, share, table
 
 
 @click.command(name="eval")
@@ -55,7 +55,7 @@ def _show(result: dict[str, Any], classes: tuple[str, ...]) -> None:
     )
     table(
         "accuracy of each layer's readout",
-        [{"layer": la["name"], "accuracy": f"{la['accuracy']:.2%}"} for la in result["layers"]],
+        [{"layer": la["name"], "accuracy": share(la["accuracy"])} for la in result["layers"]],
     )
     heading = "true class"
     while heading in classes:  # the columns are classes too

@@ -11,6 +11,7 @@ LINEAR: Final = 0
 TANH: Final = 1
 RELU: Final = 2
 SOFTMAX: Final = 3
+LEAKY_RELU: Final = 4
 
 
 @kernel
@@ -20,6 +21,20 @@ def normalize(mean: F32, scale: F32, x: F32) -> None:
     for n in range(x.shape[0]):
         for i in range(x.shape[1]):
             x[n, i] = (x[n, i] - mean[i * step]) * scale[i * step]
+
+
+@kernel
+def softmax(row: F32) -> None:
+    """Onto `row`: its softmax."""
+    top = row[0]
+    for j in range(1, row.size):
+        top = max(top, row[j])
+    total = row.dtype.type(0)
+    for j in range(row.size):
+        row[j] = math.exp(row[j] - top)
+        total += row[j]
+    for j in range(row.size):
+        row[j] /= total
 
 
 @kernel
@@ -36,32 +51,31 @@ def activate(b: F32, kind: int, z: F32) -> None:
         elif kind == RELU:
             for j in range(row.size):
                 row[j] = max(row[j], zero)
+        elif kind == LEAKY_RELU:
+            leak = z.dtype.type(0.01)
+            for j in range(row.size):
+                row[j] = max(row[j], leak * row[j])
         elif kind == SOFTMAX:
-            top = row[0]
-            for j in range(1, row.size):
-                top = max(top, row[j])
-            total = zero
-            for j in range(row.size):
-                row[j] = math.exp(row[j] - top)
-                total += row[j]
-            for j in range(row.size):
-                row[j] /= total
+            softmax(row)
 
 
 @kernel
 def local_error(a: F32, kind: int, e: F32) -> None:
     """Onto `e`, the derivative of the loss by `a`: ``e * act'(z)``, that by `z`.
 
-    tanh' and relu' follow from `a`; for softmax `e` is the derivative by `z` already.
+    Every slope follows from `a`; for softmax `e` is the derivative by `z` already.
     """
     zero = a.dtype.type(0)
     one = a.dtype.type(1)
+    leak = a.dtype.type(0.01)
     for n in range(e.shape[0]):
         for j in range(e.shape[1]):
             if kind == TANH:
                 e[n, j] *= one - a[n, j] * a[n, j]
             elif kind == RELU and a[n, j] <= zero:
                 e[n, j] = zero
+            elif kind == LEAKY_RELU and a[n, j] <= zero:
+                e[n, j] *= leak
 
 
 @kernel

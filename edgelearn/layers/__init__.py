@@ -12,9 +12,18 @@ from functools import cache
 from typing import Any
 
 from edgelearn.arrays import Shape
-from edgelearn.layers._base import Layer, Params, Trace
+from edgelearn.layers._base import Layer, Learner, Names, Params, Starter, Trace
 
-__all__ = ["Layer", "Params", "Trace", "examples", "kinds"]
+__all__ = [
+    "Layer",
+    "Learner",
+    "Names",
+    "Params",
+    "Starter",
+    "Trace",
+    "examples",
+    "kinds",
+]
 
 
 @cache

@@ -1,14 +1,21 @@
-"""What every layer is: frozen settings; its parameters are passed in and out."""
+"""What layers are: frozen settings; their parameters are passed in and out.
+
+Every layer fulfils `Layer`. What more it can do, it says by the methods it has: `Learner`
+descends a local loss, `Starter` takes its first parameters from the data without labels.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
 
 Params: TypeAlias = dict[str, F32]
+Names: TypeAlias = dict[str, str]
+"""The names that the values of parameters have in a Graph."""
 T = TypeVar("T")
 
 
@@ -33,45 +40,60 @@ class Trace(Generic[T]):
 class Layer(Protocol):
     """A kind of layer. A module of this package holds one as `LAYER`, with `EXAMPLES`.
 
-    The engine's methods (`forward`, `local_update`) and the Graph's (`emit`, `emit_update`)
-    say the same thing twice, for speed; tests hold them together.
+    The engine's methods (`forward`, `update`) and the Graph's (`emit`, `emit_update`) say the
+    same thing twice, for speed; tests hold them together.
     """
 
     kind: ClassVar[str]
     """The word that recipes use."""
 
-    @property
-    def is_head(self) -> bool:
-        """Whether the activation is a distribution over classes, so that it can stand last."""
-
     def out_shape(self, in_shape: Shape) -> Shape:
-        """Shape of one sample's activation for inputs of `in_shape`."""
+        """Shape of one sample's activation for inputs of `in_shape`, or `ConfigError`."""
 
     def init(self, in_shape: Shape, seed: int, index: int) -> Params:
         """First parameters of layer number `index`; they follow from `seed`."""
 
-    def scratch_shape(self, in_shape: Shape, batch: int) -> Shape:
-        """Shape of the float32 work space of `local_update`."""
+    def scratch_size(self, in_shape: Shape, batch: int) -> int:
+        """Elements of the float32 work space of `forward` and `update`."""
 
-    def forward(self, params: Params, x: F32, out: F32) -> Trace[F32]:
+    def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
         """The activation, written to `out`, shape (batch, *out_shape)."""
 
-    def local_update(
-        self, params: Params, trace: Trace[F32], e: F32, rate: float, scratch: F32
-    ) -> None:
-        """Descend the local loss: ``params -= rate * d params`` in place.
-
-        `e`, shape (batch, *out_shape), is the derivative of the summed local loss by the
-        activation (by the pre-activation for a softmax head); it is used up.
-        """
-
-    def emit(self, b: Builder, params: dict[str, str], x: str) -> Trace[str]:
+    def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         """`forward` as nodes of a Graph."""
 
+
+@runtime_checkable
+class Learner(Layer, Protocol):
+    """A layer that learns from the derivative of its own loss by its activation."""
+
+    def update(
+        self, params: Params, trace: Trace[F32], e: F32, rate: float, into: Params, scratch: F32
+    ) -> None:
+        """Descend the local loss: ``into -= rate * d params`` in place.
+
+        `into` is `params` itself, or arrays of their shapes that collect a gradient. `e` is the
+        derivative of the summed local loss by the activation (by the pre-activation for a softmax
+        head); it is used up. Of an image it may be coarse: one value for a cell of pixels, as
+        `edgelearn.views` makes it.
+        """
+
     def emit_update(
-        self, b: Builder, params: dict[str, str], trace: Trace[str], e: str, rate: str
-    ) -> dict[str, str]:
-        """`local_update` as nodes of a Graph: the new value of each parameter."""
+        self, b: Builder, params: Names, trace: Trace[str], e: str, rate: str, into: Names
+    ) -> Names:
+        """`update` as nodes of a Graph: the new value of each of `into`."""
+
+
+@runtime_checkable
+class Starter(Layer, Protocol):
+    """A layer that can take its first parameters from inputs without labels."""
+
+    @property
+    def starts_from_data(self) -> bool:
+        """Whether the settings ask for it."""
+
+    def start(self, params: Params, inputs: Iterable[F32]) -> None:
+        """Set `params` from batches of inputs, each of shape (batch, *in_shape)."""
 
 
 class LayerModule(Protocol):

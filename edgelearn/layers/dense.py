@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 import numpy as np
@@ -13,7 +13,9 @@ from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import AddOuter, Reduce, Reshape
 from edgelearn.ir.tensor import BATCH
-from edgelearn.layers._base import Params, Trace
+from edgelearn.layers import _activations
+from edgelearn.layers._activations import GAINS, Activation
+from edgelearn.layers._base import Names, Params, Trace
 from edgelearn.rng import Stream, uniform
 
 LOOP_BATCH: Final = 4
@@ -28,7 +30,7 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Parameters
     ----------
     units : int
-    activation : {"tanh", "relu", "linear", "softmax"}
+    activation : {"tanh", "relu", "leaky_relu", "linear", "softmax"}
         softmax makes the layer a head: the last one, trained by cross-entropy on the labels.
 
     Notes
@@ -39,107 +41,84 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: ClassVar[str] = "dense"
     units: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
-    activation: Literal["tanh", "relu", "linear", "softmax"] = "tanh"
-
-    @property
-    def is_head(self) -> bool:
-        return self.activation == "softmax"
+    activation: Activation = "tanh"
 
     def out_shape(self, in_shape: Shape) -> Shape:
         return (self.units,)
 
     def init(self, in_shape: Shape, seed: int, index: int) -> Params:
         fan_in = math.prod(in_shape)
-        gain = 2.0 if self.activation == "relu" else 1.0
-        limit = math.sqrt(3 * gain / fan_in)
+        limit = math.sqrt(3 * GAINS.get(self.activation, 1.0) / fan_in)
         return {
             "w": uniform(seed, Stream.INIT, index, (fan_in, self.units), limit),
             "b": np.zeros(self.units, np.float32),
         }
 
-    def scratch_shape(self, in_shape: Shape, batch: int) -> Shape:
-        if batch <= LOOP_BATCH:
-            return (0, self.units)
-        return (min(BLOCK_ROWS, math.prod(in_shape)), self.units)
+    def scratch_size(self, in_shape: Shape, batch: int) -> int:
+        return 0 if batch <= LOOP_BATCH else self.units * min(BLOCK_ROWS, math.prod(in_shape))
 
-    def forward(self, params: Params, x: F32, out: F32) -> Trace[F32]:
+    def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
         x = x.reshape(len(x), -1)
         if len(x) <= LOOP_BATCH:
             kernels.dense.product(x, params["w"], out)
         else:
             np.matmul(x, params["w"], out=out)
-        kernels.dense.activate(params["b"], _code(self.activation), out)
+        kernels.dense.activate(params["b"], _activations.code(self.activation), out)
         return Trace(x, out)
 
-    def local_update(
-        self, params: Params, trace: Trace[F32], e: F32, rate: float, scratch: F32
+    def update(
+        self, params: Params, trace: Trace[F32], e: F32, rate: float, into: Params, scratch: F32
     ) -> None:
         self.local_error(trace, e)
-        descend(params, trace.x, e, rate, scratch)
+        descend(into, trace.x, e, rate, scratch)
 
     def local_error(self, trace: Trace[F32], e: F32) -> None:
         """Onto `e`: the derivative of the loss by the pre-activation, ``e * act'(z)``."""
-        kernels.dense.local_error(trace.a, _code(self.activation), e)
+        kernels.dense.local_error(trace.a, _activations.code(self.activation), e)
 
-    def emit(self, b: Builder, params: dict[str, str], x: str) -> Trace[str]:
+    def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         shape = b.specs[x].shape
         if len(shape) != 2:
             x = b.apply(Reshape((BATCH, math.prod(shape[1:]))), x, name=b.fresh("flat"))
         z = b.binary("add", b.matmul(x, params["w"]), params["b"])
-        match self.activation:
-            case "tanh" | "relu":
-                return Trace(x, b.unary(self.activation, z))
-            case "softmax":
-                return Trace(x, b.softmax(z))
-            case "linear":
-                return Trace(x, z)
+        return Trace(x, _activations.emit(b, self.activation, z))
 
     def emit_update(
-        self, b: Builder, params: dict[str, str], trace: Trace[str], e: str, rate: str
-    ) -> dict[str, str]:
-        d = e
-        if self.activation == "tanh":
-            slope = b.binary("sub", b.scalar(1), b.binary("mul", trace.a, trace.a))
-            d = b.binary("mul", e, slope)
-        elif self.activation == "relu":
-            d = b.binary("mul", e, b.unary("sign", trace.a))
+        self, b: Builder, params: Names, trace: Trace[str], e: str, rate: str, into: Names
+    ) -> Names:
+        d = _activations.emit_error(b, self.activation, trace.a, e)
         step = b.binary("mul", d, b.unary("neg", rate), name=b.fresh("d"))
         total = b.apply(Reduce("sum", (0,)), step)
         return {
-            "w": b.apply(AddOuter(), params["w"], trace.x, step, name=b.fresh("w")),
-            "b": b.binary("add", params["b"], total),
+            "w": b.apply(AddOuter(), into["w"], trace.x, step, name=b.fresh("w")),
+            "b": b.binary("add", into["b"], total),
         }
 
 
-def _code(activation: str) -> int:
-    dense = kernels.dense
-    codes = {"linear": dense.LINEAR, "tanh": dense.TANH, "relu": dense.RELU}
-    return codes.get(activation, dense.SOFTMAX)
-
-
-def descend(params: Params, x: F32, d: F32, rate: float, scratch: F32) -> None:
+def descend(into: Params, x: F32, d: F32, rate: float, scratch: F32) -> None:
     """``w -= rate * x.T @ d`` and ``b -= rate * sum(d)`` in place; `d` is used up."""
     d *= np.float32(-rate)
     if len(d) <= LOOP_BATCH:
-        kernels.dense.add_outer(x, d, params["w"])
+        kernels.dense.add_outer(x, d, into["w"])
     else:
-        _add_outer_blocks(x, d, params["w"], scratch)
-    kernels.dense.add_rows(d, params["b"])
+        add_product(x, d, into["w"], scratch)
+    kernels.dense.add_rows(d, into["b"])
 
 
-def _add_outer_blocks(x: F32, d: F32, w: F32, scratch: F32) -> None:
+def add_product(x: F32, d: F32, w: F32, scratch: F32) -> None:
     """``w += x.T @ d``, a block of rows at a time."""
-    rows = len(scratch)
+    rows = len(scratch) // w.shape[1]
     for start in range(0, len(w), rows):
         block = w[start : start + rows]
-        product = np.matmul(x[:, start : start + rows].T, d, out=scratch[: len(block)])
-        block += product
+        space = scratch[: block.size].reshape(block.shape)
+        block += np.matmul(x[:, start : start + rows].T, d, out=space)
 
 
 LAYER = Dense
 EXAMPLES = (
     (Dense(units=16), (8,)),
     (Dense(units=12, activation="relu"), (3, 4)),
+    (Dense(units=9, activation="leaky_relu"), (7,)),
     (Dense(units=10, activation="linear"), (300,)),
     (Dense(units=10, activation="softmax"), (16,)),
 )

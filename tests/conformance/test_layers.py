@@ -8,11 +8,12 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from layer_cases import CASES, arrays, update_graph
+from layer_cases import CASES, LEARNERS, arrays, coarse, is_head, scratch, update_graph
 from tolerances import ENGINE_F32, GRADIENT
 
 from edgelearn.ir import plan_arena, run
-from edgelearn.layers import examples, kinds
+from edgelearn.layers import Learner, examples, kinds
+from edgelearn.views import view_of
 
 
 def copies(params):
@@ -49,7 +50,7 @@ def test_init_is_finite_float32_and_follows_from_the_seed(layer, in_shape, batch
 def test_forward_leaves_its_inputs_alone(layer, in_shape, batch):
     params, x, _, out = arrays(layer, in_shape, batch)
     before, kept = copies(params), x.copy()
-    trace = layer.forward(params, x, out)
+    trace = layer.forward(params, x, out, scratch(layer, in_shape, batch))
     assert trace.a.shape == (batch, *layer.out_shape(in_shape))
     assert trace.a.dtype == np.float32
     assert np.array_equal(x, kept)
@@ -59,35 +60,36 @@ def test_forward_leaves_its_inputs_alone(layer, in_shape, batch):
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), CASES)
 def test_each_sample_is_computed_alone(layer, in_shape, batch):
     params, x, _, out = arrays(layer, in_shape, batch)
-    together = layer.forward(params, x, out).a.copy()
+    together = layer.forward(params, x, out, scratch(layer, in_shape, batch)).a.copy()
     one = np.empty((1, *layer.out_shape(in_shape)), np.float32)
-    alone = layer.forward(params, x[:1], one).a
+    alone = layer.forward(params, x[:1], one, scratch(layer, in_shape, 1)).a
     np.testing.assert_allclose(together[:1], alone, atol=ENGINE_F32)
 
 
 def summed_loss(layer, params, x, coefficients):
-    """A loss whose derivative by the activation is `coefficients` (by z for a head)."""
-    out = np.empty(coefficients.shape, np.float32)
-    a = layer.forward(params, x, out).a.astype(np.float64)
-    if layer.is_head:  # cross-entropy with soft labels: derivative by z is a - labels
-        return -(coefficients * np.log(a)).sum()
-    return (coefficients * a).sum()
+    """A loss whose derivative by what a readout sees is `coefficients` (by z for a head)."""
+    in_shape, batch = x.shape[1:], len(x)
+    out = np.empty((batch, *layer.out_shape(in_shape)), np.float32)
+    a = layer.forward(params, x, out, scratch(layer, in_shape, batch)).a
+    if is_head(layer):  # cross-entropy with soft labels: derivative by z is a - labels
+        return -(coefficients * np.log(a.astype(np.float64))).sum()
+    view = view_of(layer.out_shape(in_shape))
+    seen = view.of(a, np.empty((batch, view.size), np.float32))
+    return (coefficients * seen.astype(np.float64)).sum()
 
 
-@pytest.mark.parametrize(("layer", "in_shape", "batch"), CASES)
-def test_local_update_follows_finite_differences(layer, in_shape, batch):
+@pytest.mark.parametrize(("layer", "in_shape", "batch"), LEARNERS)
+def test_update_follows_finite_differences(layer, in_shape, batch):
     params, x, e, out = arrays(layer, in_shape, batch)
-    if layer.is_head:
-        soft = np.abs(e) / np.abs(e).sum(axis=-1, keepdims=True)
-        e = layer.forward(params, x, out).a - soft
-        coefficients = soft
-    else:
-        coefficients = e.copy()
+    coefficients = e.copy()
+    if is_head(layer):
+        coefficients = np.abs(e) / np.abs(e).sum(axis=-1, keepdims=True)
+        e = layer.forward(params, x, out, scratch(layer, in_shape, batch)).a - coefficients
     after = copies(params)
-    trace = layer.forward(after, x, out)
+    space = scratch(layer, in_shape, batch)
+    trace = layer.forward(after, x, out, space)
     rate = 1e-3
-    scratch = np.empty(layer.scratch_shape(in_shape, batch), np.float32)
-    layer.local_update(after, trace, e.copy(), rate, scratch)
+    layer.update(after, trace, coarse(layer, in_shape, e), rate, after, space)
     for key, value in params.items():
         update = (value - after[key]).astype(np.float64) / rate
         scale = np.abs(update).max()
@@ -98,7 +100,7 @@ def test_local_update_follows_finite_differences(layer, in_shape, batch):
 
 
 def finite_difference(layer, params, key, place, x, coefficients):
-    losses, width = [], 1e-2
+    losses, width = [], 1e-3
     for sign in (1, -1):
         moved = copies(params)
         moved[key][place] += sign * width
@@ -106,17 +108,33 @@ def finite_difference(layer, params, key, place, x, coefficients):
     return (losses[0] - losses[1]) / (2 * width)
 
 
+@pytest.mark.parametrize(("layer", "in_shape", "batch"), LEARNERS)
+def test_a_gradient_can_be_collected_apart(layer, in_shape, batch):
+    """What descends into arrays of zeros is the same as what descends into the parameters."""
+    params, x, e, out = arrays(layer, in_shape, batch)
+    space, apart = scratch(layer, in_shape, batch), {k: v * 0 for k, v in params.items()}
+    trace = layer.forward(params, x, out, space)
+    before = copies(params)
+    layer.update(params, trace, coarse(layer, in_shape, e), 0.01, apart, space)
+    assert all(np.array_equal(params[k], before[k]) for k in params)
+    layer.update(params, trace, coarse(layer, in_shape, e), 0.01, params, space)
+    for key, value in apart.items():
+        np.testing.assert_allclose(before[key] + value, params[key], atol=ENGINE_F32)
+
+
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), CASES)
 def test_graph_says_what_the_engine_does(layer, in_shape, batch):
     params, x, e, out = arrays(layer, in_shape, batch)
     graph = update_graph(layer, in_shape, params)
     rate = np.float32(0.01)
-    result = run(graph, {"x": x, "e": e, "rate": rate})
-    after = copies(params)
-    trace = layer.forward(after, x, out)
+    feeds = {"x": x, "e": e, "rate": rate}
+    result = run(graph, feeds)
+    after, space = copies(params), scratch(layer, in_shape, batch)
+    trace = layer.forward(after, x, out, space)
     np.testing.assert_allclose(result.outputs["a"], trace.a, atol=ENGINE_F32)
-    scratch = np.empty(layer.scratch_shape(in_shape, batch), np.float32)
-    layer.local_update(after, trace, e.copy(), float(rate), scratch)
+    if isinstance(layer, Learner):
+        error = coarse(layer, in_shape, e)
+        layer.update(after, trace, error, float(rate), after, space)
     for key in params:
         np.testing.assert_allclose(result.states[key], after[key], atol=ENGINE_F32)
 

@@ -63,7 +63,7 @@ def test_weights_after_20_steps(digits, loss, learn, activation, batch):
         assert mean_loss == pytest.approx(float(result.outputs["loss"]), abs=1e-5)
         assert mean_loss == pytest.approx(float(outputs["loss"]), abs=1e-5)
     assert ("dense1.p" in start) == learn
-    for name, value in network.parameters().items():
+    for name, value in network.stored().items():
         assert not np.array_equal(value, start[name])
         np.testing.assert_allclose(by_interpreter[name], value, atol=ENGINE_F32)
         np.testing.assert_allclose(by_runtime[name], value, atol=ENGINE_F32)
@@ -117,7 +117,7 @@ def test_one_epoch_by_the_runtime_alone_ends_where_the_engine_does(digits):
         )
         weights = {state.input: outputs[state.output] for state in graph.states}
     _, report = workflow.train(model, digits, Observer())
-    graph = to_graph(model.network.with_parameters(weights))
+    graph = to_graph(model.network.with_arrays(weights))
     scores = run(graph, {"x": digits.x_test.astype(np.float32)}).outputs["probabilities"]
     accuracy = float((scores.argmax(axis=1) == digits.y_test).mean())
     assert abs(accuracy - report.accuracy) <= 0.005

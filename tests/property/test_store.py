@@ -108,7 +108,7 @@ def test_round_trip(phases, meta, extra, data):
 
 def test_graphs_share_arrays_of_one_name(trained):
     bundle = modelfile.to_bundle(trained)
-    once = sum(p.nbytes for p in trained.network.parameters().values())
+    once = sum(p.nbytes for p in trained.network.stored().values())
     assert len(store.to_bytes(bundle)) < 2 * once + 20_000
     again = store.from_bytes(store.to_bytes(bundle), HERE)
     assert same_bundle(bundle, again)
@@ -372,7 +372,7 @@ def meta_with(bundle: Bundle, place: str, value: object):
 def test_a_whole_model_loads(small):
     _, bundle = small
     model = load_changed(bundle)
-    assert model.network.parameters().keys() == {"dense1.w", "dense1.b", "dense2.w", "dense2.b"}
+    assert model.network.stored().keys() == {"dense1.w", "dense1.b", "dense2.w", "dense2.b"}
 
 
 @pytest.mark.parametrize("key", ["recipe", "classes", "card", "position"])

@@ -103,9 +103,9 @@ def test_feedback_is_not_the_weights(digits):
 
 def test_shallow_leaves_the_hidden_layers(digits):
     model = network_of(digits, method="shallow")
-    before = {k: v.copy() for k, v in model.network.parameters().items()}
+    before = {k: v.copy() for k, v in model.network.stored().items()}
     workflow.train(model, digits, Observer())
-    after = model.network.parameters()
+    after = model.network.stored()
     assert all(np.array_equal(after[k], before[k]) for k in before if not k.startswith("dense3"))
     assert not np.array_equal(after["dense3.w"], before["dense3.w"])
 
@@ -134,7 +134,7 @@ def test_backprop_pays_for_depth_in_activations(digits):
         layers = (*[recipe.layers[0]] * hidden, recipe.layers[1])
         recipe = msgspec.structs.replace(recipe, layers=layers)
         network = workflow.new_model(recipe, digits).network
-        fixed = sum(p.nbytes for p in network.parameters().values())
+        fixed = sum(p.nbytes for p in network.stored().values())
         fixed += sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
         return engine.working_set_bytes(network, 32, keep_all=keep_all) - fixed
 
@@ -153,7 +153,7 @@ def test_the_card_names_the_method_and_its_own_memory(digits, method):
     least = Control(model.network, method, config.batch, config.seed).buffers
     held = sum(a.nbytes for a in vars(least).values() if isinstance(a, np.ndarray))
     held += sum(slab.nbytes for slab in least._activations)
-    parameters = sum(p.nbytes for p in model.network.parameters().values())
+    parameters = sum(p.nbytes for p in model.network.stored().values())
     assert report.working_set_bytes >= held + parameters
 
 

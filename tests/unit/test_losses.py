@@ -9,7 +9,7 @@ import pytest
 from tolerances import ENGINE_F32, GRADIENT
 
 from edgelearn.ir import BATCH, Builder, run
-from edgelearn.losses import LOSSES, ReadoutLoss, emit_head_error, head_error
+from edgelearn.losses import LOSSES, Likelihood, ReadoutLoss
 from edgelearn.rng import Stream, uniform
 from edgelearn.targets import projection
 
@@ -130,12 +130,12 @@ def head(batch):
 def test_the_error_of_a_head(batch):
     a, labels = head(batch)
     e, loss = np.empty_like(a), np.zeros(1, np.float32)
-    head_error(a.copy(), labels, e, loss)
+    Likelihood().error(a.copy(), labels, None, e, e, loss)
     np.testing.assert_allclose(e, a - np.eye(CLASSES)[labels], atol=1e-7)
     assert float(loss[0]) == pytest.approx(-np.log(a[np.arange(batch), labels]).sum(), rel=1e-5)
     b = Builder("head")
     names = b.input("a", (BATCH, CLASSES)), b.input("y", (BATCH,), "int64")
-    graph = b.graph([emit_head_error(b, *names)])
+    graph = b.graph([Likelihood().emit_error(b, *names, None)[0]])
     result = run(graph, {"a": a, "y": labels}).outputs[graph.outputs[0]]
     np.testing.assert_allclose(result, e, atol=ENGINE_F32)
 
@@ -143,7 +143,7 @@ def test_the_error_of_a_head(batch):
 def test_a_head_that_is_surely_wrong_has_a_finite_loss():
     a = np.array([[1, 0, 0, 0, 0]], np.float32)
     e, loss = np.empty_like(a), np.zeros(1, np.float32)
-    head_error(a, np.array([3]), e, loss)
+    Likelihood().error(a, np.array([3]), None, e, e, loss)
     assert 80 < float(loss[0]) < 100
 
 

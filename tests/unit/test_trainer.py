@@ -49,12 +49,12 @@ def test_resuming_is_bit_identical(digits, tmp_path, schedule, stop_at):
     again = modelfile.load(path)
     assert again.position == position
     assert trained_weights(again, digits, start=again.position) is None
-    for name, value in whole.network.parameters().items():
-        assert np.array_equal(again.network.parameters()[name], value)
+    for name, value in whole.network.stored().items():
+        assert np.array_equal(again.network.stored()[name], value)
     cold = workflow.new_model(recipe, digits)
     trained_weights(cold, digits, start=Position(position.stage, 2, 0))
-    values = cold.network.parameters()
-    assert any(not np.array_equal(values[n], v) for n, v in whole.network.parameters().items())
+    values = cold.network.stored()
+    assert any(not np.array_equal(values[n], v) for n, v in whole.network.stored().items())
 
 
 def test_same_seed_same_weights_other_seed_other_weights(digits):
@@ -62,7 +62,7 @@ def test_same_seed_same_weights_other_seed_other_weights(digits):
         recipe = workflow.embedded_recipe((f"train.seed={seed}", "train.epochs=1"))
         model = workflow.new_model(recipe, digits)
         trained_weights(model, digits)
-        return model.network.parameters()["dense1.w"]
+        return model.network.stored()["dense1.w"]
 
     assert np.array_equal(weights(0), weights(0))
     assert not np.array_equal(weights(0), weights(1))
@@ -109,7 +109,7 @@ def test_steps_allocate_nothing_that_grows(digits, batch, hidden):
     engine.train_step(
         warm, *warm.load(digits.x_train, digits.y_train, rows), 0.1, range(hidden + 1)
     )
-    parameters = sum(p.nbytes for p in network.parameters().values())
+    parameters = sum(p.nbytes for p in network.stored().values())
     projections = sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
     fixed = parameters + projections + network.normalizer.nbytes
     planned = engine.working_set_bytes(network, batch) - fixed
@@ -133,7 +133,7 @@ def test_depth_costs_parameters_only(digits):
         recipe = workflow.embedded_recipe()
         layers = (*[recipe.layers[0]] * hidden, recipe.layers[1])
         network = workflow.new_model(msgspec.structs.replace(recipe, layers=layers), digits).network
-        fixed = sum(p.nbytes for p in network.parameters().values())
+        fixed = sum(p.nbytes for p in network.stored().values())
         fixed += sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
         return engine.working_set_bytes(network, 32) - fixed
 

@@ -1,0 +1,150 @@
+"""Views: what a readout sees of an activation.
+
+A vector is seen whole. An image is seen coarsely, as the means over up to 4 x 4 cells: the readout
+and the error of a large map stay small, and a local loss moves the filters of a convolution where
+one on every pixel hardly does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from edgelearn import kernels
+from edgelearn.arrays import F32, Shape, as_f32
+from edgelearn.ir.builder import Builder
+from edgelearn.ir.ops import Pool2d, Reshape, Slice
+from edgelearn.ir.tensor import BATCH
+
+CELLS = 4
+"""Rows and columns of cells that an image is seen as, at most."""
+
+
+class View(Protocol):
+    """A linear map from an activation to features, and its adjoint."""
+
+    @property
+    def size(self) -> int:
+        """How many features."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether the features need room of their own."""
+
+    def of(self, a: F32, out: F32) -> F32:
+        """Features (batch, size) of activations (batch, *out_shape), in `out` if it `copies`."""
+
+    def back(self, e: F32) -> F32:
+        """The error of the activation, coarse as `Learner.update` takes it, from that of features.
+
+        In place: `e`, shape (batch, size), is used up.
+        """
+
+    def emit(self, b: Builder, a: str) -> str:
+        """`of` as nodes of a Graph."""
+
+    def emit_back(self, b: Builder, e: str) -> str:
+        """`back` as nodes of a Graph."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Every element is a feature."""
+
+    shape: Shape
+    copies = False
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def of(self, a: F32, out: F32) -> F32:
+        return a.reshape(len(a), -1)
+
+    def back(self, e: F32) -> F32:
+        return e.reshape(len(e), *self.shape)
+
+    def emit(self, b: Builder, a: str) -> str:
+        return a if len(self.shape) == 1 else b.apply(Reshape((BATCH, self.size)), a)
+
+    def emit_back(self, b: Builder, e: str) -> str:
+        return e if len(self.shape) == 1 else b.apply(Reshape((BATCH, *self.shape)), e)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The mean of each cell of an image (height, width, channels)."""
+
+    image: Shape
+    copies = True
+
+    @cached_property
+    def cell(self) -> tuple[int, int]:
+        """Rows and columns of a cell; those at the lower and right edge may have fewer."""
+        return -(-self.image[0] // CELLS), -(-self.image[1] // CELLS)
+
+    @cached_property
+    def grid(self) -> Shape:
+        """Shape of what is seen: rows, columns and channels of cells."""
+        (rows, columns), (height, width, channels) = self.cell, self.image
+        return -(-height // rows), -(-width // columns), channels
+
+    @cached_property
+    def share(self) -> F32:
+        """What part of its cell a pixel is, shape (rows, columns, 1)."""
+        lengths = [
+            np.minimum(cell, size - cell * np.arange(count))
+            for cell, size, count in zip(self.cell, self.image[:2], self.grid[:2], strict=True)
+        ]
+        return as_f32(1 / np.outer(*lengths)[:, :, None])
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.grid)
+
+    def of(self, a: F32, out: F32) -> F32:
+        cells = out.reshape(len(a), *self.grid)
+        kernels.spatial.cell_means(a, *self.cell, self.share, cells)
+        return out
+
+    def back(self, e: F32) -> F32:
+        cells = e.reshape(len(e), *self.grid)
+        cells *= self.share
+        return cells
+
+    def emit(self, b: Builder, a: str) -> str:
+        (rows, columns), grid = self.cell, self.grid
+        below, right = grid[0] * rows - self.image[0], grid[1] * columns - self.image[1]
+        pool = Pool2d("avg", self.cell, self.cell, (0, 0, below, right))
+        return b.apply(Reshape((BATCH, self.size)), b.apply(pool, a))
+
+    def emit_back(self, b: Builder, e: str) -> str:
+        cells = b.apply(Reshape((BATCH, *self.grid)), e)
+        share = b.constant(b.fresh("share"), self.share)
+        return b.binary("mul", cells, share)
+
+
+def view_of(out_shape: Shape) -> View:
+    """How activations of `out_shape` are seen."""
+    return Cells(out_shape) if len(out_shape) == 3 else Whole(out_shape)
+
+
+def emit_spread(b: Builder, e: str, shape: Shape) -> str:
+    """The error of every pixel of images of `shape` from that of their cells, as nodes."""
+    height, width, channels = shape
+    grid = b.specs[e].shape[1:]
+    if grid == shape:
+        return e
+    rows, columns = -(-height // grid[0]), -(-width // grid[1])
+    apart = b.apply(Reshape((BATCH, grid[0], 1, grid[1], 1, channels)), e)
+    ones = b.constant(b.fresh("ones"), np.ones((rows, 1, columns, 1), np.float32))
+    tall = (BATCH, grid[0] * rows, grid[1] * columns, channels)
+    pixels = b.apply(Reshape(tall), b.binary("mul", apart, ones))
+    for axis, (size, found) in enumerate(zip(shape[:2], tall[1:3], strict=True), start=1):
+        if size != found:
+            pixels = b.apply(Slice(axis, 0, size), pixels)
+    return pixels
