@@ -200,12 +200,7 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     set is not in it: a device holds a batch of it at a time. `keep_all` as for `Buffers`.
     """
     stored = sum(value.nbytes for value in network.stored().values())
-    readouts = (b.readout for b in network.blocks)
-    fixed = sum(
-        r.projection.nbytes
-        for r in readouts
-        if r is not None and r.projection is not None and not r.learns
-    )
+    fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 4
     return stored + fixed + normalizer + buffers

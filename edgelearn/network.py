@@ -76,6 +76,11 @@ class Network:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
         return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
 
+    def fixed(self) -> list[F32]:
+        """Every projection that is not learned: it follows from the seed."""
+        readouts = [block.readout for block in self.blocks if block.readout is not None]
+        return [r.projection for r in readouts if r.projection is not None and not r.learns]
+
     def learning(self) -> list[int]:
         """The numbers of the blocks that learn, the head last."""
         return [index for index, block in enumerate(self.blocks) if block.readout is not None]

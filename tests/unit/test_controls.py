@@ -74,7 +74,7 @@ def test_one_step_equals_the_reference(digits, method, activation):
 
     def send(index, d, slope, weights):
         if method == "dfa":
-            return slope @ network.blocks[index - 1].projection
+            return slope @ network.blocks[index - 1].readout.projection
         matrix = control.feedback[index] if method == "fa" else weights[index]["w"]
         return d @ matrix.T
 
@@ -90,7 +90,7 @@ def test_drtp_has_no_activation_in_its_error(digits):
     block = network.blocks[0]
     before = block.params["b"].copy()
     control.step(x, labels, LR)
-    expected = before + LR * block.projection[labels].mean(axis=0)
+    expected = before + LR * block.readout.projection[labels].mean(axis=0)
     np.testing.assert_allclose(block.params["b"], expected, atol=1e-6)
 
 
@@ -135,7 +135,7 @@ def test_backprop_pays_for_depth_in_activations(digits):
         recipe = msgspec.structs.replace(recipe, layers=layers)
         network = workflow.new_model(recipe, digits).network
         fixed = sum(p.nbytes for p in network.stored().values())
-        fixed += sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
+        fixed += sum(p.nbytes for p in network.fixed())
         return engine.working_set_bytes(network, 32, keep_all=keep_all) - fixed
 
     assert beyond(6, keep_all=False) == beyond(2, keep_all=False)

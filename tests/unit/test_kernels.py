@@ -34,6 +34,7 @@ def arguments(function, seed=0):
         "b": floats(units),
         "p": floats(units, units),
         "z": floats(batch, units),
+        "row": floats(units),
         "a": rng.random((batch, units)).astype(np.float32),
         "d": floats(batch, units),
         "e": floats(batch, units),
@@ -51,7 +52,7 @@ def calls(function):
     if "kind" not in names:
         return [arguments(function)]
     lists = []
-    for kind in (dense.LINEAR, dense.TANH, dense.RELU, dense.SOFTMAX):
+    for kind in (dense.LINEAR, dense.TANH, dense.RELU, dense.LEAKY_RELU, dense.SOFTMAX):
         values = arguments(function)
         values.insert(names.index("kind"), kind)
         lists.append(values)

@@ -110,7 +110,7 @@ def test_steps_allocate_nothing_that_grows(digits, batch, hidden):
         warm, *warm.load(digits.x_train, digits.y_train, rows), 0.1, range(hidden + 1)
     )
     parameters = sum(p.nbytes for p in network.stored().values())
-    projections = sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
+    projections = sum(p.nbytes for p in network.fixed())
     fixed = parameters + projections + network.normalizer.nbytes
     planned = engine.working_set_bytes(network, batch) - fixed
     tracemalloc.start()
@@ -134,7 +134,7 @@ def test_depth_costs_parameters_only(digits):
         layers = (*[recipe.layers[0]] * hidden, recipe.layers[1])
         network = workflow.new_model(msgspec.structs.replace(recipe, layers=layers), digits).network
         fixed = sum(p.nbytes for p in network.stored().values())
-        fixed += sum(b.projection.nbytes for b in network.blocks if b.projection is not None)
+        fixed += sum(p.nbytes for p in network.fixed())
         return engine.working_set_bytes(network, 32) - fixed
 
     assert buffers(2) == buffers(6)
