@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
-from edgelearn.layers import Learner, Params, Trace
+from edgelearn.layers import Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Workspace
 
@@ -36,14 +36,14 @@ class _Sizes:
     def of(cls, network: Network, batch: int, keep_all: bool) -> _Sizes:
         blocks = network.blocks
         outs = [batch * math.prod(block.out_shape) for block in blocks]
-        readouts = [block.readout for block in blocks if block.readout is not None]
+        judged = [(_rows(b, batch), b.readout.view) for b in blocks if b.readout is not None]
         gradients = [sum(p.size for p in block.learned().values()) for block in blocks]
         return cls(
             input=batch * math.prod(network.in_shape),
             activations=tuple(outs) if keep_all else (max(outs[0::2]), max(outs[1::2], default=0)),
-            features=batch * max(r.view.size if r.view.copies else 0 for r in readouts),
-            error=2 * max(outs) if keep_all else batch * max(r.view.size for r in readouts),
-            slopes=batch * len(network.classes) if len(readouts) > 1 else 0,
+            features=max(rows * view.size if view.copies else 0 for rows, view in judged),
+            error=2 * max(outs) if keep_all else max(rows * view.size for rows, view in judged),
+            slopes=len(network.classes) * max((rows for rows, _ in judged[:-1]), default=0),
             scratch=max(b.layer.scratch_size(b.in_shape, batch) for b in blocks),
             gradient=max(gradients) if network.optimizer.needs_gradient else 0,
         )
@@ -53,6 +53,13 @@ class _Sizes:
         return sum(self.activations) + sum(
             (self.input, self.features, self.error, self.slopes, self.scratch, self.gradient)
         )
+
+
+def _rows(block: Block, batch: int) -> int:
+    """How many rows the readout of `block` judges at once."""
+    if isinstance(block.layer, SequenceLearner):
+        return block.layer.readout_rows(block.in_shape, batch)
+    return batch
 
 
 class Buffers:
@@ -92,9 +99,13 @@ class Buffers:
     def forward(self, index: int, x: F32) -> Trace[F32]:
         """Block number `index` on `x`; its activation takes turns with the others'."""
         block = self.network.blocks[index]
-        slab = self._activations[index % len(self._activations)]
-        out = _view(slab, (len(x), *block.out_shape))
+        out = self.activation(index, len(x))
         return block.layer.forward(block.params, x, out, self.scratch(block, len(x)))
+
+    def activation(self, index: int, samples: int) -> F32:
+        """Where block number `index` writes."""
+        slab = self._activations[index % len(self._activations)]
+        return _view(slab, (samples, *self.network.blocks[index].out_shape))
 
     def error(self, index: int, block: Block, samples: int) -> F32:
         """Where the error of block number `index` lies when all are kept."""
@@ -108,13 +119,13 @@ class Buffers:
     def workspace(self, block: Block, samples: int) -> Workspace:
         """Room for the readout of `block`, its loss set to 0."""
         self.loss[0] = 0
-        readout = block.readout
+        readout, rows = block.readout, _rows(block, samples)
         size = readout.view.size if readout else 0
         classes = 0 if readout is None or readout.is_head else len(self.network.classes)
         return Workspace(
             features=self.features(block, samples),
-            error=_view(self._error, (samples, size)),
-            slopes=_view(self._slopes, (samples, classes)),
+            error=_view(self._error, (rows, size)),
+            slopes=_view(self._slopes, (rows, classes)),
             loss=self.loss,
         )
 
@@ -128,19 +139,29 @@ class Buffers:
         optimizer = self.network.optimizer
         return optimizer.target(block.learned(), block.moments, self._gradient, rate, samples)
 
-    def learn(self, block: Block, trace: Trace[F32], labels: NDArray[np.int64], lr: float) -> None:
-        """One local update of `block`; its summed loss before it is then in `loss`."""
-        readout, layer, samples = block.readout, block.layer, len(trace.a)
-        if readout is None or not isinstance(layer, Learner):
-            return
-        space = self.workspace(block, samples)
-        e = readout.error(trace.a, labels, space)
-        rate = lr * block.lr_scale
-        into, share = self.target(block, rate, samples)
-        if readout.learns:
-            readout.descend(trace.a, share, into["p"], space)
-        layer.update(block.params, trace, e, share, into, self.scratch(block, samples))
+    def learn(self, index: int, x: F32, labels: NDArray[np.int64], lr: float) -> F32:
+        """Forward pass and local update of block number `index`; returns its activation.
+
+        The summed loss before the update is then in `loss`.
+        """
+        block = self.network.blocks[index]
+        readout, layer, rate = block.readout, block.layer, lr * block.lr_scale
+        assert readout is not None  # noqa: S101  only blocks that learn are asked to
+        into, share = self.target(block, rate, len(x))
+        space, scratch = self.workspace(block, len(x)), self.scratch(block, len(x))
+        if isinstance(layer, SequenceLearner):
+            lesson = Lesson(labels, readout, share, into, scratch, space)
+            a = layer.learn(block.params, x, self.activation(index, len(x)), lesson).a
+        else:
+            trace = self.forward(index, x)
+            a = trace.a
+            e = readout.error(a, labels, space)
+            if readout.learns:
+                readout.descend(a, share, into["p"], space)
+            assert isinstance(layer, Learner)  # noqa: S101  else it has no readout
+            layer.update(block.params, trace, e, share, into, scratch)
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
+        return a
 
 
 def _view(buffer: F32, shape: Shape) -> F32:
@@ -185,11 +206,9 @@ def train_step(
     Source: tpSGD (Lomnitz et al. 2022, arXiv:2208.08503): W_i -= lr d_i x_{i-1}^T with
     d_i = dJ_i/dy_i * act'(z_i) and J_i a loss of y_i and the projected label P_i y*.
     """
-    for index, block in enumerate(buffers.network.blocks[: max(learning) + 1]):
-        trace = buffers.forward(index, x)
-        if index in learning:
-            buffers.learn(block, trace, labels, lr)
-        x = trace.a
+    for index in range(max(learning) + 1):
+        learns = index in learning
+        x = buffers.learn(index, x, labels, lr) if learns else buffers.forward(index, x).a
     return float(buffers.loss[0]) / len(x)
 
 

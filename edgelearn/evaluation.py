@@ -68,7 +68,7 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
             a = buffers.forward(index, a).a
             if block.readout is not None:
                 features = buffers.features(block, len(a))
-                guesses = block.readout.scores(a, features).argmax(axis=1)
+                guesses = block.scores(a, features).argmax(axis=1)
                 hits[index] += (guesses == labels).sum()
         loss -= float(np.log(np.maximum(a[np.arange(len(a)), labels], 1e-37)).sum())
         np.add.at(confusion, (labels, guesses), 1)

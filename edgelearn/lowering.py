@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import BatchSize, OneHot, Reduce
-from edgelearn.layers import Learner, Names, Trace
+from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
-from edgelearn.optimizers import EmitDescent
+from edgelearn.readout import Readout
 
 
 def to_graph(network: Network) -> Graph:
@@ -65,11 +65,10 @@ def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _St
     learned = {k: b.state(f"{block.name}.{k}", v) for k, v in block.learned().items()}
     frozen = {k: v for k, v in block.params.items() if k not in learned}
     params = {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()} | learned
-    trace = block.layer.emit(b, params, x)
-    if not isinstance(block.layer, Learner) or block.readout is None:
-        return trace
+    if block.readout is None:
+        return block.layer.emit(b, params, x)
     moments = {k: b.state(f"{block.name}.{k}", v) for k, v in block.moments.items()}
-    descend = _descent(b, block, block.layer, params, trace, step.labels)
+    trace, descend = _emit_local(b, block, block.readout, params, x, step.labels)
     lr = step.lr if block.lr_scale == 1 else b.binary("mul", step.lr, b.scalar(block.lr_scale))
     new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
     for key, value in new.items():
@@ -78,22 +77,25 @@ def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _St
     return trace
 
 
-def _descent(
-    b: Builder, block: Block, layer: Learner, params: Names, trace: Trace[str], labels: str
-) -> EmitDescent:
-    """Given a rate and what to descend into, the nodes of the local update of `block`."""
-    readout = block.readout
-    assert readout is not None  # noqa: S101  asked by the caller
-    p = params.get("p")
+def _emit_local(
+    b: Builder, block: Block, readout: Readout, params: Names, x: str, labels: str
+) -> tuple[Trace[str], Descent]:
+    """The forward pass of a block that learns, and what makes the nodes of its update."""
+    layer, p = block.layer, params.get("p")
     if p is None and readout.projection is not None:
         p = b.constant(f"{block.name}.p", readout.projection)
+    if isinstance(layer, SequenceLearner):
+        learning = layer.emit_learn(b, params, x, labels, readout, p)
+        return learning.trace, learning.descend
+    assert isinstance(layer, Learner)  # noqa: S101  else it has no readout
+    trace = layer.emit(b, params, x)
     error = readout.emit_error(b, trace.a, labels, p)
 
-    def emit(rate: str, into: Names) -> Names:
+    def descend(rate: str, into: Names) -> Names:
         new = layer.emit_update(b, params, trace, error.error, rate, into)
         return new | {"p": error.descend(b, rate, into["p"])} if readout.learns else new
 
-    return emit
+    return trace, descend
 
 
 def _emit_loss(b: Builder, probabilities: str, y: str) -> str:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
-from edgelearn.layers import Layer, Learner, Params
+from edgelearn.layers import Layer, Learner, Params, SequenceLearner
 from edgelearn.layers.dense import Dense
 from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
 from edgelearn.normalize import Normalizer
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
 from edgelearn.targets import projection
-from edgelearn.views import Whole, view_of
+from edgelearn.views import View, Whole, view_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +55,14 @@ class Block:
         if self.readout.learns and self.readout.projection is not None:
             return {**self.params, "p": self.readout.projection}
         return self.params
+
+    def scores(self, a: F32, features: F32) -> Array:
+        """What the readout says of each class, given final activations `a`."""
+        layer, readout = self.layer, self.readout
+        assert readout is not None  # noqa: S101  only blocks with one are asked
+        return readout.scores(
+            layer.judged(a) if isinstance(layer, SequenceLearner) else a, features
+        )
 
     def stored(self) -> Params:
         """All arrays that are not made from the seed again: parameters and moments."""
@@ -158,8 +166,9 @@ def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head
     )
     if is_head:
         block = replace(block, readout=_head(config, block.out_shape))
-    elif isinstance(layer, Learner) and local.learn:
-        block = replace(block, readout=_readout(config, block.out_shape, classes, seed, index))
+    elif isinstance(layer, Learner | SequenceLearner) and local.learn:
+        readout = _readout(config, block, classes, seed, index)
+        block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
 
@@ -171,8 +180,11 @@ def _head(config: BlockConfig, out_shape: Shape) -> Readout:
     return Readout(Whole(out_shape), loss, projection=None, learns=False)
 
 
-def _readout(config: BlockConfig, out_shape: Shape, classes: int, seed: int, index: int) -> Readout:
-    local, view = config.local, view_of(out_shape)
+def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: int) -> Readout:
+    local, layer = config.local, config.layer
+    view: View = view_of(block.out_shape)
+    if isinstance(layer, SequenceLearner):
+        view = layer.view(block.in_shape)
     loss = LOSSES[local.loss]
     if local.learn_projection and not isinstance(loss, ReadoutLoss):
         raise ConfigError(

@@ -11,7 +11,7 @@ adam     8 bytes                      a gradient of the largest layer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -20,11 +20,9 @@ import numpy as np
 from edgelearn import kernels
 from edgelearn.arrays import F32
 from edgelearn.ir.builder import Builder
-from edgelearn.layers import Names, Params
+from edgelearn.layers import Descent, Names, Params
 
 OptimizerKind: TypeAlias = Literal["sgd", "momentum", "adam"]
-EmitDescent: TypeAlias = Callable[[str, Names], Names]
-"""Given a rate and what to descend ``into``, nodes that do it: new values by parameter."""
 
 
 class Optimizer(Protocol):
@@ -48,7 +46,7 @@ class Optimizer(Protocol):
         """Move the parameters, when the layer has descended."""
 
     def emit(
-        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: EmitDescent
+        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: Descent
     ) -> Names:
         """All of it as nodes: the new value of each parameter and moment."""
 
@@ -71,7 +69,7 @@ class Sgd:
         return
 
     def emit(
-        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: EmitDescent
+        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: Descent
     ) -> Names:
         return f(b.binary("div", rate, samples), learned)
 
@@ -99,7 +97,7 @@ class Momentum:
             kernels.moments.follow(into[key].ravel(), rate, value.ravel())
 
     def emit(
-        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: EmitDescent
+        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: Descent
     ) -> Names:
         keep = b.scalar(self.keep)
         into = {key: b.binary("mul", moments[f"{key}.velocity"], keep) for key in learned}
@@ -146,7 +144,7 @@ class Adam:
             kernels.moments.adam(into[key].ravel(), step, spread, m, v, value.ravel())
 
     def emit(
-        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: EmitDescent
+        self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: Descent
     ) -> Names:
         zeros = {key: b.binary("sub", value, value) for key, value in learned.items()}
         gradients = f(b.binary("div", b.scalar(-1), samples), zeros)

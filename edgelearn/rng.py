@@ -30,6 +30,7 @@ class Stream(IntEnum):
     GOLDEN = 5
     FEEDBACK = 6
     START = 7
+    BIAS = 8
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -37,6 +37,8 @@ def arrays(layer, in_shape, batch):
     out_shape = layer.out_shape(in_shape)
     params = layer.init(in_shape, 0, 0)
     x = uniform(1, Stream.INIT, 1, (batch, *in_shape), 1.0)
+    if getattr(layer, "masked", False):
+        x[..., -1] = x[..., -1] > -0.5
     e = uniform(2, Stream.INIT, 2, (batch, view_of(out_shape).size), 1.0)
     return params, x, e, np.empty((batch, *out_shape), np.float32)
 
@@ -48,10 +50,11 @@ def update_graph(layer, in_shape, params):
     view = view_of(layer.out_shape(in_shape))
     e = view.emit_back(b, b.input("e", (BATCH, view.size)))
     rate = b.input("rate", ())
+    if not isinstance(layer, Learner):
+        frozen = {key: b.constant(key, value) for key, value in params.items()}
+        return b.graph([b.rename(layer.emit(b, frozen, x).a, "a")])
     names = {key: b.state(key, value) for key, value in params.items()}
     trace = layer.emit(b, names, x)
-    if not isinstance(layer, Learner):
-        return b.graph([b.rename(trace.a, "a")])
     for key, value in layer.emit_update(b, names, trace, e, rate, names).items():
         b.update(names[key], value)
     return b.graph([b.rename(trace.a, "a")])

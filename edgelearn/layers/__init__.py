@@ -12,13 +12,28 @@ from functools import cache
 from typing import Any
 
 from edgelearn.arrays import Shape
-from edgelearn.layers._base import Layer, Learner, Names, Params, Starter, Trace
+from edgelearn.layers._base import (
+    Descent,
+    Layer,
+    Learner,
+    Learning,
+    Lesson,
+    Names,
+    Params,
+    SequenceLearner,
+    Starter,
+    Trace,
+)
 
 __all__ = [
+    "Descent",
     "Layer",
     "Learner",
+    "Learning",
+    "Lesson",
     "Names",
     "Params",
+    "SequenceLearner",
     "Starter",
     "Trace",
     "examples",

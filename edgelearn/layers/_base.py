@@ -6,12 +6,17 @@ descends a local loss, `Starter` takes its first parameters from the data withou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
+from edgelearn.readout import Readout, Workspace
+from edgelearn.views import View
 
 Params: TypeAlias = dict[str, F32]
 Names: TypeAlias = dict[str, str]
@@ -82,6 +87,70 @@ class Learner(Layer, Protocol):
         self, b: Builder, params: Names, trace: Trace[str], e: str, rate: str, into: Names
     ) -> Names:
         """`update` as nodes of a Graph: the new value of each of `into`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What a layer needs to meet its local loss by itself.
+
+    Attributes
+    ----------
+    labels : int64 array, shape (batch,)
+    readout : Readout
+    rate : float
+        For the sum over samples.
+    into : dict of str to array
+        Parameters, or what collects their gradient; ``p`` is a learned projection.
+    scratch : array
+        As `Layer.scratch_size` says.
+    space : Workspace
+        Of the readout, for `SequenceLearner.readout_rows` rows.
+    """
+
+    labels: NDArray[np.int64]
+    readout: Readout
+    rate: float
+    into: Params
+    scratch: F32
+    space: Workspace
+
+
+Descent: TypeAlias = Callable[[str, Names], Names]
+"""Given a rate and what to descend ``into``, nodes that do it: the new values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """Forward pass and update of a layer as nodes: the trace is there, the update follows."""
+
+    trace: Trace[str]
+    descend: Descent
+
+
+@runtime_checkable
+class SequenceLearner(Layer, Protocol):
+    """A layer whose local loss is met inside its own loop over time.
+
+    What its readout sees is not its activation, and the update happens on the way: so the layer
+    is given the readout, and makes forward pass, error and update in one go.
+    """
+
+    def view(self, in_shape: Shape) -> View:
+        """What the readout sees."""
+
+    def readout_rows(self, in_shape: Shape, batch: int) -> int:
+        """How many rows the readout judges at once."""
+
+    def judged(self, a: F32) -> F32:
+        """What the readout sees of final activations (batch, *out_shape): (batch, features)."""
+
+    def learn(self, params: Params, x: F32, out: F32, lesson: Lesson) -> Trace[F32]:
+        """`forward` to `out`, and a descent of the local loss, ``into -= rate * d params``."""
+
+    def emit_learn(
+        self, b: Builder, params: Names, x: str, labels: str, readout: Readout, p: str | None
+    ) -> Learning:
+        """`learn` as nodes of a Graph; `p` is the projection."""
 
 
 @runtime_checkable

@@ -1,0 +1,169 @@
+"""What recurrent layers share: shapes, masks, chunks of time, what is returned and seen.
+
+A sequence has shape (steps, features), or (steps, features + 1) if its last channel is a mask: 1
+for a step that counts, 0 for padding. Layers read at most `CHUNK` steps at a time, so that what
+training holds does not grow with the length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+
+from edgelearn.arrays import F32, Shape
+from edgelearn.errors import ConfigError
+from edgelearn.ir.builder import Builder
+from edgelearn.ir.ops import Concat, Reshape, Slice
+from edgelearn.ir.tensor import BATCH
+from edgelearn.views import Whole
+
+CHUNK = 32
+"""Steps that are held at once."""
+
+Returns: TypeAlias = Literal["sequence", "last", "mean", "last_mean"]
+
+
+class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings of every recurrent layer.
+
+    Parameters
+    ----------
+    units : int
+    returns : {"last_mean", "last", "mean", "sequence"}
+        The last state, the mean of all, both one after the other, or every state (for another
+        recurrent layer on top).
+    masked : bool
+        Whether the last channel of the input says which steps count; a returned sequence has it
+        as its last channel too.
+    """
+
+    kind: ClassVar[str]
+    exact: ClassVar[bool] = False
+    """Whether the local gradient reaches through all steps."""
+    units: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
+    returns: Returns = "last_mean"
+    masked: bool = False
+
+    def steps(self, in_shape: Shape) -> int:
+        """Length of a sequence, or `ConfigError`."""
+        if len(in_shape) != 2 or in_shape[1] <= self.masked:
+            raise ConfigError(
+                f"layer of kind {self.kind!r}",
+                expected="sequences of shape [steps, features], with a mask after the features"
+                if self.masked
+                else "sequences of shape [steps, features]",
+                got=f"an input of shape {list(in_shape)}",
+                fix='put it first, or after a layer with returns = "sequence"',
+            )
+        return in_shape[0]
+
+    def features(self, in_shape: Shape) -> int:
+        """Features of one step, without a mask."""
+        self.steps(in_shape)
+        return in_shape[1] - self.masked
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """(steps, units), with a mask after the units if there is one, or (units,), (2 units,)."""
+        steps = self.steps(in_shape)
+        if self.returns == "sequence":
+            return steps, self.units + self.masked
+        return (self.seen_size,)
+
+    @property
+    def seen(self) -> Literal["last", "mean", "last_mean"]:
+        """What the layer's readout sees: what it returns, of a sequence the last state and mean."""
+        return "last_mean" if self.returns == "sequence" else self.returns
+
+    @property
+    def seen_size(self) -> int:
+        """Features of the readout."""
+        return self.units * (2 if self.seen == "last_mean" else 1)
+
+    def view(self, in_shape: Shape) -> Whole:
+        """What the readout sees: `seen`, whole."""
+        return Whole((self.seen_size,))
+
+    def summary(self, h: F32, mean: F32, out: F32) -> None:
+        """Write what is seen of last states `h` and `mean` to `out`, its last axis `seen_size`."""
+        if self.seen != "mean":
+            out[..., : self.units] = h
+        if self.seen != "last":
+            out[..., -self.units :] = mean
+
+    def judged(self, a: F32) -> F32:
+        """What the readout sees of final activations (batch, *out_shape): (batch, seen_size)."""
+        if self.returns != "sequence":
+            return a
+        states = a[:, :, : self.units]
+        share = np.full((len(a), a.shape[1], 1), 1 / a.shape[1], np.float32)
+        if self.masked:
+            mask = a[:, :, self.units :]
+            share = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        seen = np.empty((len(a), self.seen_size), np.float32)
+        self.summary(states[:, -1], (states * share).sum(axis=1), seen)
+        return seen
+
+    def split(self, e: F32) -> tuple[F32, F32]:
+        """The error of the last state and of the mean, from that of what is seen."""
+        zero = np.zeros_like(e[..., : self.units])
+        last = zero if self.seen == "mean" else e[..., : self.units]
+        mean = zero if self.seen == "last" else e[..., -self.units :]
+        return last, mean
+
+    def emit_summary(self, b: Builder, h: str, mean: str) -> str:
+        """`summary` as nodes."""
+        match self.seen:
+            case "last":
+                return h
+            case "mean":
+                return mean
+            case "last_mean":
+                return b.apply(Concat(1), h, mean)
+
+    def emit_split(self, b: Builder, e: str) -> tuple[str | None, str | None]:
+        """`split` as nodes; None for what is not seen."""
+        match self.seen:
+            case "last":
+                return e, None
+            case "mean":
+                return None, e
+            case "last_mean":
+                last = b.apply(Slice(1, 0, self.units), e)
+                return last, b.apply(Slice(1, self.units, 2 * self.units), e)
+
+
+def chunks(steps: int) -> Iterator[slice]:
+    """Slices of at most `CHUNK` steps that cover all."""
+    for first in range(0, steps, CHUNK):
+        yield slice(first, min(first + CHUNK, steps))
+
+
+def cut(scratch: F32, *shapes: Shape) -> list[F32]:
+    """Arrays of these shapes, one after the other in `scratch`."""
+    found, start = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        found.append(scratch[start : start + size].reshape(shape))
+        start += size
+    return found
+
+
+def emit_steps(b: Builder, x: str) -> Sequence[str]:
+    """The steps of sequences (batch, steps, features), each (batch, features)."""
+    _, steps, features = b.specs[x].shape
+    found = []
+    for t in range(steps):
+        step = b.apply(Slice(1, t, t + 1), x)
+        found.append(b.apply(Reshape((BATCH, features)), step))
+    return found
+
+
+def emit_sequence(b: Builder, steps: Sequence[str]) -> str:
+    """Steps (batch, features) one after the other: (batch, steps, features)."""
+    features = b.specs[steps[0]].shape[1]
+    apart = [b.apply(Reshape((BATCH, 1, features)), step) for step in steps]
+    return apart[0] if len(apart) == 1 else b.apply(Concat(1, arity=len(apart)), *apart)
