@@ -37,13 +37,14 @@ class _Sizes:
         blocks = network.blocks
         outs = [batch * math.prod(block.out_shape) for block in blocks]
         judged = [(_rows(b, batch), b.readout.view) for b in blocks if b.readout is not None]
+        hidden = [_rows(b, batch) for b in blocks if b.readout and not b.readout.is_head]
         gradients = [sum(p.size for p in block.learned().values()) for block in blocks]
         return cls(
             input=batch * math.prod(network.in_shape),
             activations=tuple(outs) if keep_all else (max(outs[0::2]), max(outs[1::2], default=0)),
             features=max(rows * view.size if view.copies else 0 for rows, view in judged),
             error=2 * max(outs) if keep_all else max(rows * view.size for rows, view in judged),
-            slopes=len(network.classes) * max((rows for rows, _ in judged[:-1]), default=0),
+            slopes=len(network.classes) * max(hidden, default=0),
             scratch=max(b.layer.scratch_size(b.in_shape, batch) for b in blocks),
             gradient=max(gradients) if network.optimizer.needs_gradient else 0,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgelearn.ir import BATCH, Builder, Graph
@@ -14,12 +15,42 @@ from edgelearn.readout import Readout
 def to_graph(network: Network) -> Graph:
     """Inference: input ``x`` (batch, *in_shape), output ``probabilities`` (batch, classes)."""
     b = Builder(network.name)
+    *_, (_, x) = _emit_blocks(b, network)
+    return b.graph([b.rename(x, "probabilities")])
+
+
+def to_exit_graph(network: Network) -> Graph:
+    """Inference with a way out at every block that has one: see `edgelearn.exits`.
+
+    One output ``NAME/probabilities`` (batch, classes) for each of them, the first first; the last
+    is that of the head.
+    """
+    b = Builder(f"{network.name}-exits")
+    found = []
+    for block, a in _emit_blocks(b, network):
+        readout = block.readout
+        if readout is None or not readout.tells_probabilities:
+            continue
+        with b.scope(f"{block.name}/exit"):
+            p = None
+            if readout.projection is not None:
+                p = b.constant(f"{block.name}.p", readout.projection)
+            layer = block.layer
+            seen = layer.emit_judged(b, a) if isinstance(layer, SequenceLearner) else a
+            scores = readout.emit_scores(b, seen, p)
+            answer = scores if readout.is_head else b.softmax(scores)
+        found.append(b.rename(answer, f"{block.name}/probabilities"))
+    return b.graph(found)
+
+
+def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
+    """The nodes of inference, one block after the other: each with its activation."""
     x = _emit_input(b, network)
     for block in network.blocks:
         with b.scope(block.name):
             params = {k: b.constant(f"{block.name}.{k}", v) for k, v in block.params.items()}
             x = block.layer.emit(b, params, x).a
-    return b.graph([b.rename(x, "probabilities")])
+        yield block, x
 
 
 def to_train_graph(network: Network) -> Graph:

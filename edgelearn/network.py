@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgelearn.arrays import F32, Array, Shape
@@ -92,6 +92,14 @@ class Network:
     def learning(self) -> list[int]:
         """The numbers of the blocks that learn, the head last."""
         return [index for index, block in enumerate(self.blocks) if block.readout is not None]
+
+    def learning_only(self, indices: Collection[int]) -> Network:
+        """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
+        blocks = [
+            replace(block, readout=block.readout if index in indices else None, moments={})
+            for index, block in enumerate(self.blocks)
+        ]
+        return replace(self, blocks=tuple(blocks), optimizer=OPTIMIZERS["sgd"])
 
     def check_input(self, x: Array) -> None:
         """Raise `DataShapeError` unless `x` has shape (samples, *in_shape)."""

@@ -10,7 +10,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import AddOuter
-from edgelearn.losses import Loss
+from edgelearn.losses import CrossEntropy, Likelihood, Loss
 from edgelearn.views import View
 
 
@@ -49,6 +49,11 @@ class Readout:
         """Whether the activation itself is the answer."""
         return self.projection is None
 
+    @property
+    def tells_probabilities(self) -> bool:
+        """Whether the softmax of its scores is a probability that training made it tell."""
+        return isinstance(self.loss, CrossEntropy | Likelihood)
+
     def scores(self, a: F32, features: F32) -> Array:
         """What the block says of each class, shape (batch, classes); the largest is its guess."""
         seen = self.view.of(a, features)
@@ -68,6 +73,11 @@ class Readout:
         seen = space.features if self.view.copies else a.reshape(len(a), -1)
         step = np.multiply(space.slopes, np.float32(-rate), out=space.slopes)
         kernels.dense.add_outer(step, seen, into)
+
+    def emit_scores(self, b: Builder, a: str, p: str | None) -> str:
+        """`scores` as nodes of a Graph."""
+        seen = self.view.emit(b, a)
+        return seen if p is None else b.matmul(seen, p, transpose_b=True)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> Emitted:
         """`error` as nodes of a Graph."""

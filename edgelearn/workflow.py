@@ -15,11 +15,14 @@ from pathlib import Path
 import msgspec
 from threadpoolctl import threadpool_limits
 
+from edgelearn.adapting import AdaptConfig, AdaptReport
+from edgelearn.adapting import adapt as adapt_network
 from edgelearn.config import Method, Recipe, read_recipe
 from edgelearn.controls import training_bytes
 from edgelearn.datasets import Dataset, Source
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
 from edgelearn.evaluation import Evaluation, evaluate
+from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer
@@ -188,6 +191,27 @@ def _other_classes(dataset: Dataset, known: tuple[str, ...], fix: str) -> DataSh
     )
 
 
+def adapt(model: Model, dataset: Dataset, config: AdaptConfig) -> tuple[Model, AdaptReport]:
+    """`model` adapted to the training part of `dataset`, tested on its test part.
+
+    Raises
+    ------
+    DataShapeError
+        If the data has other classes or features than the model.
+    """
+    _require_known_classes(dataset, model, "adapt to data with the classes of the model")
+    x, y = dataset.x_test, dataset.y_test
+    with one_thread():
+        network, report = adapt_network(model.network, dataset.x_train, dataset.y_train, config)
+        report = msgspec.structs.replace(
+            report,
+            test_before=evaluate(model.network, x, y).accuracy,
+            test_after=evaluate(network, x, y).accuracy,
+        )
+    card = {**model.card, "adapted": {"dataset": dataset.name, **msgspec.to_builtins(report)}}
+    return replace(model, network=network, card=card), report
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Keep BLAS to one thread: at these sizes more are slower, and results depend on how many."""
@@ -200,10 +224,22 @@ def score(model: Model, dataset: Dataset) -> Evaluation:
 
     The data may lack the last classes of the model, or name classes by their numbers.
     """
+    _require_known_classes(dataset, model, "test on data with the classes of the model")
+    with one_thread():
+        return evaluate(model.network, dataset.x_test, dataset.y_test)
+
+
+def score_early(model: Model, dataset: Dataset, threshold: float) -> EarlyEvaluation:
+    """As `score`, answering at the first layer whose largest probability reaches `threshold`."""
+    _require_known_classes(dataset, model, "test on data with the classes of the model")
+    model.network.check_input(dataset.x_test)
+    return EarlyExits(model.network, threshold).evaluate(dataset.x_test, dataset.y_test)
+
+
+def _require_known_classes(dataset: Dataset, model: Model, fix: str) -> None:
+    """Raise unless the classes are the model's first ones, by name or by number."""
     known = model.network.classes
     count = len(dataset.classes)
     numbers = tuple(str(c) for c in range(count))
     if count > len(known) or dataset.classes not in (known[:count], numbers):
-        raise _other_classes(dataset, known, "test on data with the classes of the model")
-    with one_thread():
-        return evaluate(model.network, dataset.x_test, dataset.y_test)
+        raise _other_classes(dataset, known, fix)

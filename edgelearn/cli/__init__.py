@@ -23,6 +23,7 @@ COMMANDS = (
     "train",
     "eval",
     "predict",
+    "adapt",
     "export",
     "simulate",
     "check",

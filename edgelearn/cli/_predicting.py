@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -21,27 +22,30 @@ from edgelearn.errors import (
 )
 from edgelearn.files import require_file
 from edgelearn.ir import BATCH, Graph, run, store
+from edgelearn.ir.store import Bundle
 
 STDIN = Path("-")
 
 
+class Answering(Protocol):
+    """Probabilities of classes for one sample, and what else is to be told."""
+
+    def __call__(self, sample: F32) -> tuple[F32, dict[str, str | float]]:
+        """For a sample (*in_shape), not normalised."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Classifier:
-    """The inference Graph of a model, run by the interpreter one sample at a time."""
+    """A model, run by the interpreter one sample at a time."""
 
-    graph: Graph
+    answer: Answering
     classes: list[str]
-
-    @property
-    def in_shape(self) -> Shape:
-        """Shape of one sample."""
-        return self.graph.specs[self.graph.inputs[0]].shape[1:]
+    in_shape: Shape
 
     def __call__(self, sample: F32, where: str) -> dict[str, str | float]:
         """The likeliest class of one sample; `where` is named in errors."""
         with np.errstate(all="ignore"):  # what is not finite becomes one message below
-            outputs = run(self.graph, {self.graph.inputs[0]: sample[None]}).outputs
-        probabilities = outputs[self.graph.outputs[0]][0]
+            probabilities, more = self.answer(sample)
         if not np.isfinite(probabilities).all():
             raise DataValueError(
                 where,
@@ -50,11 +54,11 @@ class Classifier:
                 fix="check the units of the data, and the model with 'edgelearn eval'",
             )
         best = int(probabilities.argmax())
-        return {"class": self.classes[best], "probability": float(probabilities[best])}
+        return {"class": self.classes[best], "probability": float(probabilities[best]), **more}
 
 
-def classifier(path: Path) -> Classifier:
-    """The classifier in the model file at `path`."""
+def classifier(path: Path, exit_at: float | None = None) -> Classifier:
+    """The classifier in the model file at `path`, which may answer early."""
     bundle = store.read(path)
     graph, classes = bundle.graphs.get("infer"), bundle.meta.get("classes")
     if graph is None or not isinstance(classes, list) or not _classifies(graph, len(classes)):
@@ -64,7 +68,30 @@ def classifier(path: Path) -> Classifier:
             got="a model of another kind",
             fix="name another --model",
         )
-    return Classifier(graph, [str(c) for c in classes])
+    answer = _whole(graph) if exit_at is None else _early(bundle, path, exit_at)
+    in_shape = graph.specs[graph.inputs[0]].shape[1:]
+    return Classifier(answer, [str(c) for c in classes], in_shape)
+
+
+def _whole(graph: Graph) -> Answering:
+    def answer(sample: F32) -> tuple[F32, dict[str, str | float]]:
+        outputs = run(graph, {graph.inputs[0]: sample[None]}).outputs
+        return outputs[graph.outputs[0]][0], {}
+
+    return answer
+
+
+def _early(bundle: Bundle, path: Path, exit_at: float) -> Answering:
+    from edgelearn.exits import EarlyExits
+    from edgelearn.modelfile import from_bundle
+
+    exits = EarlyExits(from_bundle(bundle, f"model {str(path)!r}").network, exit_at)
+
+    def answer(sample: F32) -> tuple[F32, dict[str, str | float]]:
+        found = exits.answer(sample)
+        return found.probabilities, {"layer": found.layer}
+
+    return answer
 
 
 def _classifies(graph: Graph, classes: int) -> bool:

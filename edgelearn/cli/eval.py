@@ -18,8 +18,19 @@ from edgelearn.cli._output import emit, json_option, model_option, share, table
     type=click.FloatRange(0, 1),
     help="Exit with 1 if the accuracy is lower, e.g. 0.95.",
 )
+@click.option(
+    "--exit-at",
+    type=click.FloatRange(0, 1),
+    help="Answer at the first layer that is this sure, e.g. 0.9.",
+)
 @json_option
-def command(model: Path, data: Path | None, fail_under: float | None, as_json: bool) -> None:
+def command(
+    model: Path,
+    data: Path | None,
+    fail_under: float | None,
+    exit_at: float | None,
+    as_json: bool,
+) -> None:
     """Accuracy, loss, confusion matrix, and the accuracy of every layer's own readout.
 
     The test part of the data is used, that which the model was not trained on.
@@ -36,14 +47,20 @@ def command(model: Path, data: Path | None, fail_under: float | None, as_json: b
 
     loaded = modelfile.load(model)
     source = loaded.recipe.dataset if data is None else workflow.guess_source(data)
-    report = workflow.score(loaded, _training.load(source))
-    result: dict[str, Any] = {"model": str(model), **msgspec.to_builtins(report)}
-    emit(result, as_json, lambda: _show(result, loaded.network.classes))
-    if fail_under is not None and not report.accuracy >= fail_under:  # also if it is NaN
+    dataset = _training.load(source)
+    if exit_at is None:
+        report = msgspec.to_builtins(workflow.score(loaded, dataset))
+    else:
+        report = msgspec.to_builtins(workflow.score_early(loaded, dataset, exit_at))
+    result: dict[str, Any] = {"model": str(model), **report}
+    show = _show if exit_at is None else _show_exits
+    emit(result, as_json, lambda: show(result, loaded.network.classes))
+    accuracy = result["accuracy"]
+    if fail_under is not None and not accuracy >= fail_under:  # also if it is NaN
         raise BelowThreshold(
             f"model {str(model)!r}",
             expected=f"an accuracy of at least {fail_under}",
-            got=f"{report.accuracy:.4f}",
+            got=f"{accuracy:.4f}",
             fix="train longer or wider, or lower --fail-under",
         )
 
@@ -65,3 +82,19 @@ def _show(result: dict[str, Any], classes: tuple[str, ...]) -> None:
         for name, counts in zip(classes, result["confusion"], strict=True)
     ]
     table("confusion: a row for each true class, a column for each prediction", rows)
+
+
+def _show_exits(result: dict[str, Any], classes: tuple[str, ...]) -> None:
+    part = result["macs"] / result["all_macs"]
+    click.echo(f"accuracy {result['accuracy']:.2%}, {result['samples']} samples")
+    click.echo(f"{result['macs']:,.0f} MACs a sample, {part:.1%} of the whole network's\n")
+    rows = [
+        {
+            "leaves at": found["layer"],
+            "share": share(found["share"]),
+            "accuracy": share(found["accuracy"]),
+            "MACs": f"{found['macs']:,}",
+        }
+        for found in result["exits"]
+    ]
+    table(f"answers at the first layer that is {result['threshold']:.0%} sure", rows)

@@ -12,12 +12,18 @@ from edgelearn.cli._output import emit, json_option, model_option
 @click.command(name="predict")
 @model_option
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--exit-at",
+    type=click.FloatRange(0, 1),
+    help="Answer at the first layer that is this sure, e.g. 0.9.",
+)
 @json_option
-def command(model: Path, files: tuple[Path, ...], as_json: bool) -> None:
+def command(model: Path, files: tuple[Path, ...], exit_at: float | None, as_json: bool) -> None:
     """Classify samples: .npy arrays, .csv files, or lines from stdin (-) as they come.
 
     A line holds the numbers of one sample, separated by commas or blanks, not normalised: the
-    model does that itself. Prints the class and its probability, one line a sample.
+    model does that itself. Prints the class and its probability, one line a sample; with --exit-at
+    also the layer that answered.
 
     \b
     Example:
@@ -26,11 +32,15 @@ def command(model: Path, files: tuple[Path, ...], as_json: bool) -> None:
     """
     from edgelearn.cli import _predicting
 
-    classify = _predicting.classifier(model)
+    classify = _predicting.classifier(model, exit_at)
     found = []
     for guess in _predicting.guesses(classify, files):
         found.append(guess)
         if not as_json:
-            click.echo(f"{guess['class']}\t{guess['probability']:.4f}")
+            click.echo("\t".join(_words(guess)))
     if as_json:
         emit(found, as_json, lambda: None)
+
+
+def _words(guess: dict[str, str | float]) -> list[str]:
+    return [f"{value:.4f}" if isinstance(value, float) else value for value in guess.values()]

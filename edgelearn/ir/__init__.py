@@ -4,6 +4,7 @@ from edgelearn.ir.arena import ArenaPlan, plan_arena
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.graph import Graph, Node, State
 from edgelearn.ir.interp import run
+from edgelearn.ir.lazy import LazyRun
 from edgelearn.ir.tensor import BATCH, TensorSpec
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "ArenaPlan",
     "Builder",
     "Graph",
+    "LazyRun",
     "Node",
     "State",
     "TensorSpec",

@@ -158,6 +158,30 @@ def _feed(
     return wanted, batch
 
 
+def given(
+    graph: Graph, feeds: Mapping[str, Array], states: Mapping[str, Array]
+) -> dict[str, Array]:
+    """Constants, inputs and states by name: what a run begins with, checked as `run` says."""
+    missing = [name for name in graph.inputs if name not in feeds]
+    if missing:
+        raise DataShapeError(
+            f"graph {graph.name!r}",
+            expected=f"inputs {list(graph.inputs)}",
+            got=f"none for {missing}",
+            fix="feed every input",
+        )
+    values: dict[str, Array] = dict(graph.constants)
+    batch: int | None = None
+    for name in graph.inputs:
+        _, batch = _feed(graph, name, feeds[name], batch)
+        values[name] = feeds[name]
+    for state in graph.states:
+        spec = graph.specs[state.input].bind(batch or 1)
+        value = states.get(state.input, state.init)
+        values[state.input] = np.broadcast_to(value, spec.shape)
+    return values
+
+
 def run(
     graph: Graph, feeds: Mapping[str, Array], states: Mapping[str, Array] | None = None
 ) -> RunResult:
@@ -177,23 +201,7 @@ def run(
     DataShapeError
         If an input is missing or has another shape or dtype than its spec.
     """
-    missing = [name for name in graph.inputs if name not in feeds]
-    if missing:
-        raise DataShapeError(
-            f"graph {graph.name!r}",
-            expected=f"inputs {list(graph.inputs)}",
-            got=f"none for {missing}",
-            fix="feed every input",
-        )
-    values: dict[str, Array] = dict(graph.constants)
-    batch: int | None = None
-    for name in graph.inputs:
-        _, batch = _feed(graph, name, feeds[name], batch)
-        values[name] = feeds[name]
-    for state in graph.states:
-        spec = graph.specs[state.input].bind(batch or 1)
-        value = (states or {}).get(state.input, state.init)
-        values[state.input] = np.broadcast_to(value, spec.shape)
+    values = given(graph, feeds, states or {})
     for node in graph.nodes:
         values[node.output] = evaluate(node.op, *(values[name] for name in node.inputs))
     return RunResult(

@@ -144,6 +144,9 @@ class SequenceLearner(Layer, Protocol):
     def judged(self, a: F32) -> F32:
         """What the readout sees of final activations (batch, *out_shape): (batch, features)."""
 
+    def emit_judged(self, b: Builder, a: str) -> str:
+        """`judged` as nodes of a Graph."""
+
     def learn(self, params: Params, x: F32, out: F32, lesson: Lesson) -> Trace[F32]:
         """`forward` to `out`, and a descent of the local loss, ``into -= rate * d params``."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from edgelearn.arrays import F32, Shape
 from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
-from edgelearn.ir.ops import Concat, Reshape, Slice
+from edgelearn.ir.ops import Concat, Reduce, Reshape, Slice
 from edgelearn.ir.tensor import BATCH
 from edgelearn.views import Whole
 
@@ -106,6 +106,22 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         seen = np.empty((len(a), self.seen_size), np.float32)
         self.summary(states[:, -1], (states * share).sum(axis=1), seen)
         return seen
+
+    def emit_judged(self, b: Builder, a: str) -> str:
+        """`judged` as nodes."""
+        if self.returns != "sequence":
+            return a
+        steps = b.specs[a].shape[1]
+        states = b.apply(Slice(2, 0, self.units), a)
+        if self.masked:
+            mask = b.apply(Slice(2, self.units, self.units + 1), a)
+            total = b.apply(Reduce("sum", (1,)), b.binary("mul", states, mask))
+            count = b.binary("max", b.apply(Reduce("sum", (1,)), mask), b.scalar(1))
+            mean = b.binary("div", total, count)
+        else:
+            mean = b.apply(Reduce("mean", (1,)), states)
+        final = b.apply(Slice(1, steps - 1, steps), states)
+        return self.emit_summary(b, b.apply(Reshape((BATCH, self.units)), final), mean)
 
     def split(self, e: F32) -> tuple[F32, F32]:
         """The error of the last state and of the mean, from that of what is seen."""
