@@ -88,12 +88,12 @@ class Control:
         buffers = self.buffers
         for index, block in enumerate(buffers.network.blocks):
             trace = buffers.forward(index, x)
-            space = buffers.workspace(block, len(x))
-            e = _readout(block).error(trace.a, labels, space)
+            buffers.loss[0] = 0
+            e = _readout(block).error(trace.a, labels, buffers.room(index, len(x)).space)
             projection = _readout(block).projection
             if projection is not None:
                 np.negative(projection[labels], out=e)
-            self._update(block, trace, e, lr)
+            self._update(index, trace, e, lr)
             x = trace.a
 
     def _backward(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:
@@ -111,7 +111,7 @@ class Control:
             block, trace = blocks[index], traces[index]
             _dense(block).local_error(trace, e)
             below = self._below(index, e, slope)
-            scratch = buffers.scratch(block, len(x))
+            scratch = buffers.room(index, len(x)).scratch
             descend(block.params, trace.x, e, lr * block.lr_scale / len(x), scratch)
             e = below
 
@@ -127,8 +127,9 @@ class Control:
         weights = self.feedback[index] if self.method == "fa" else blocks[index].params["w"]
         return np.matmul(d, weights.T, out=out)
 
-    def _update(self, block: Block, trace: Trace[F32], e: F32, lr: float) -> None:
-        scratch = self.buffers.scratch(block, len(e))
+    def _update(self, index: int, trace: Trace[F32], e: F32, lr: float) -> None:
+        block = self.buffers.network.blocks[index]
+        scratch = self.buffers.room(index, len(e)).scratch
         rate = lr * block.lr_scale / len(e)
         _dense(block).update(block.params, trace, e, rate, block.params, scratch)
 

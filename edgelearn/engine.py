@@ -56,6 +56,21 @@ class _Sizes:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """Where one block works on a number of samples: views of the buffers.
+
+    `learner` or `sequence` is its layer as what it is; to ask a protocol takes longer than a
+    small layer does.
+    """
+
+    out: F32
+    scratch: F32
+    space: Workspace
+    learner: Learner | None
+    sequence: SequenceLearner | None
+
+
 def _rows(block: Block, batch: int) -> int:
     """How many rows the readout of `block` judges at once."""
     if isinstance(block.layer, SequenceLearner):
@@ -83,6 +98,7 @@ class Buffers:
         self._gradient = np.empty(sizes.gradient, np.float32)
         self._labels = np.empty(batch, np.int64)
         self.loss = np.zeros(1, np.float32)
+        self._rooms: dict[tuple[int, int], Room] = {}
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
         """Samples and labels of these `rows`, normalised, in the input buffer."""
@@ -99,41 +115,39 @@ class Buffers:
 
     def forward(self, index: int, x: F32) -> Trace[F32]:
         """Block number `index` on `x`; its activation takes turns with the others'."""
-        block = self.network.blocks[index]
-        out = self.activation(index, len(x))
-        return block.layer.forward(block.params, x, out, self.scratch(block, len(x)))
+        block, room = self.network.blocks[index], self.room(index, len(x))
+        return block.layer.forward(block.params, x, room.out, room.scratch)
 
-    def activation(self, index: int, samples: int) -> F32:
-        """Where block number `index` writes."""
+    def room(self, index: int, samples: int) -> Room:
+        """Where block number `index` works on so many samples; made once."""
+        found = self._rooms.get((index, samples))
+        if found is None:
+            found = self._rooms[index, samples] = self._room(index, samples)
+        return found
+
+    def _room(self, index: int, samples: int) -> Room:
+        block = self.network.blocks[index]
+        readout, layer, rows = block.readout, block.layer, _rows(block, samples)
+        view = readout.view if readout else None
+        classes = 0 if readout is None or readout.is_head else len(self.network.classes)
         slab = self._activations[index % len(self._activations)]
-        return _view(slab, (samples, *self.network.blocks[index].out_shape))
+        return Room(
+            out=_view(slab, (samples, *block.out_shape)),
+            scratch=self._scratch[: layer.scratch_size(block.in_shape, samples)],
+            space=Workspace(
+                features=_view(self._features, (rows, view.size if view and view.copies else 0)),
+                error=_view(self._error, (rows, view.size if view else 0)),
+                slopes=_view(self._slopes, (rows, classes)),
+                loss=self.loss,
+            ),
+            learner=layer if isinstance(layer, Learner) else None,
+            sequence=layer if isinstance(layer, SequenceLearner) else None,
+        )
 
     def error(self, index: int, block: Block, samples: int) -> F32:
         """Where the error of block number `index` lies when all are kept."""
         half = len(self._error) // 2
         return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
-
-    def scratch(self, block: Block, samples: int) -> F32:
-        """Work space for `block`."""
-        return self._scratch[: block.layer.scratch_size(block.in_shape, samples)]
-
-    def workspace(self, block: Block, samples: int) -> Workspace:
-        """Room for the readout of `block`, its loss set to 0."""
-        self.loss[0] = 0
-        readout, rows = block.readout, _rows(block, samples)
-        size = readout.view.size if readout else 0
-        classes = 0 if readout is None or readout.is_head else len(self.network.classes)
-        return Workspace(
-            features=self.features(block, samples),
-            error=_view(self._error, (rows, size)),
-            slopes=_view(self._slopes, (rows, classes)),
-            loss=self.loss,
-        )
-
-    def features(self, block: Block, samples: int) -> F32:
-        """Room for what the readout of `block` sees, if that is a copy."""
-        view = block.readout.view if block.readout else None
-        return _view(self._features, (samples, view.size if view and view.copies else 0))
 
     def target(self, block: Block, rate: float, samples: int) -> tuple[Params, float]:
         """What `block` descends into, and at which rate for the sum over samples."""
@@ -145,22 +159,22 @@ class Buffers:
 
         The summed loss before the update is then in `loss`.
         """
-        block = self.network.blocks[index]
-        readout, layer, rate = block.readout, block.layer, lr * block.lr_scale
+        block, room = self.network.blocks[index], self.room(index, len(x))
+        readout, rate = block.readout, lr * block.lr_scale
         assert readout is not None  # noqa: S101  only blocks that learn are asked to
+        self.loss[0] = 0
         into, share = self.target(block, rate, len(x))
-        space, scratch = self.workspace(block, len(x)), self.scratch(block, len(x))
-        if isinstance(layer, SequenceLearner):
-            lesson = Lesson(labels, readout, share, into, scratch, space)
-            a = layer.learn(block.params, x, self.activation(index, len(x)), lesson).a
+        if room.sequence is not None:
+            lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
+            a = room.sequence.learn(block.params, x, room.out, lesson).a
         else:
             trace = self.forward(index, x)
             a = trace.a
-            e = readout.error(a, labels, space)
+            e = readout.error(a, labels, room.space)
             if readout.learns:
-                readout.descend(a, share, into["p"], space)
-            assert isinstance(layer, Learner)  # noqa: S101  else it has no readout
-            layer.update(block.params, trace, e, share, into, scratch)
+                readout.descend(a, share, into["p"], room.space)
+            assert room.learner is not None  # noqa: S101  else it has no readout
+            room.learner.update(block.params, trace, e, share, into, room.scratch)
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
         return a
 

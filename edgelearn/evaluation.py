@@ -67,7 +67,7 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
         for index, block in enumerate(network.blocks):
             a = buffers.forward(index, a).a
             if block.readout is not None:
-                features = buffers.features(block, len(a))
+                features = buffers.room(index, len(a)).space.features
                 guesses = block.scores(a, features).argmax(axis=1)
                 hits[index] += (guesses == labels).sum()
         loss -= float(np.log(np.maximum(a[np.arange(len(a)), labels], 1e-37)).sum())

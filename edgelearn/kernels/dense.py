@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from edgelearn.kernels._jit import F32, kernel
+from edgelearn.kernels.functions import tanh
 
 LINEAR: Final = 0
 TANH: Final = 1
@@ -47,7 +48,7 @@ def activate(b: F32, kind: int, z: F32) -> None:
             row[j] += b[j]
         if kind == TANH:
             for j in range(row.size):
-                row[j] = math.tanh(row[j])
+                row[j] = tanh(row[j])
         elif kind == RELU:
             for j in range(row.size):
                 row[j] = max(row[j], zero)

@@ -41,11 +41,12 @@ def probability_error(labels: Labels, a: F32, e: F32, loss: F32) -> None:
 def squared(labels: Labels, p: F32, a: F32, e: F32, loss: F32) -> None:
     """Onto `e`: ``a - p[labels]``, the derivative of half the squared distance."""
     for n in range(a.shape[0]):
-        target = p[labels[n]]
+        target, total = p[labels[n]], a.dtype.type(0)
         for j in range(a.shape[1]):
             gap = a[n, j] - target[j]
             e[n, j] = gap
-            loss[0] += a.dtype.type(0.5) * gap * gap
+            total += gap * gap
+        loss[0] += a.dtype.type(0.5) * total
 
 
 @kernel
@@ -54,11 +55,12 @@ def absolute(labels: Labels, p: F32, a: F32, e: F32, loss: F32) -> None:
     zero = a.dtype.type(0)
     one = a.dtype.type(1)
     for n in range(a.shape[0]):
-        target = p[labels[n]]
+        target, total = p[labels[n]], zero
         for j in range(a.shape[1]):
             gap = a[n, j] - target[j]
             e[n, j] = one if gap > zero else (-one if gap < zero else zero)
-            loss[0] += abs(gap)
+            total += abs(gap)
+        loss[0] += total
 
 
 @kernel

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from edgelearn.kernels._jit import F32, kernel
-
-
-@kernel
-def sigmoid(a: float) -> float:
-    """The logistic function, without overflow."""
-    if a >= 0:
-        return 1 / (1 + math.exp(-a))
-    small = math.exp(a)
-    return small / (1 + small)
+from edgelearn.kernels.functions import sigmoid, tanh
 
 
 @kernel
@@ -43,8 +33,8 @@ def mingru(a: F32, b: F32, x: F32, features: int, h: F32, total: F32, out: F32) 
     for t in range(a.shape[0]):
         if counts(x, t, features):
             for j in range(units):
-                z = h.dtype.type(sigmoid(a[t, j] + b[j]))
-                c = h.dtype.type(math.tanh(a[t, units + j] + b[units + j]))
+                z = sigmoid(a[t, j] + b[j])
+                c = tanh(a[t, units + j] + b[units + j])
                 h[j] = (one - z) * h[j] + z * c
                 total[j] += h[j]
         put(h, x, t, features, out)
@@ -65,8 +55,8 @@ def mingru_traces(
     for t in range(a.shape[0]):
         if counts(x, t, features):
             for j in range(units):
-                z = h.dtype.type(sigmoid(a[t, j] + b[j]))
-                c = h.dtype.type(math.tanh(a[t, units + j] + b[units + j]))
+                z = sigmoid(a[t, j] + b[j])
+                c = tanh(a[t, units + j] + b[units + j])
                 keep[j] = one - z
                 keep[units + j] = one - z
                 gain[j] = (c - h[j]) * z * (one - z)

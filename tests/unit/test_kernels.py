@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, kernels, workflow
-from edgelearn.kernels import dense, errors
+from edgelearn.kernels import dense, errors, functions
 
 KERNELS = {
     f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
     for module in (dense, errors)
     for name, function in vars(module).items()
-    if hasattr(function, "py_func")
+    if hasattr(function, "py_func") and function.py_func.__module__ == module.__name__
 }
 
 
@@ -97,3 +97,14 @@ def test_a_training_step_compiles_one_signature_a_kernel(digits, batch):
 def test_unknown_kernel_module():
     with pytest.raises(AttributeError):
         _ = kernels.no_such_module
+
+
+def test_tanh_and_sigmoid_are_as_good_as_float32():
+    x = np.concatenate([np.linspace(-20, 20, 20_001), [0, 1e-30, 1e30, -1e30]]).astype(np.float32)
+    exact = np.tanh(x.astype(np.float64))
+    found = np.array([functions.tanh(value) for value in x], np.float32)
+    assert np.abs(found - exact).max() < 4e-7
+    assert np.abs(found).max() <= 1
+    logistic = np.array([functions.sigmoid(value) for value in x])
+    assert np.abs(logistic - (0.5 + 0.5 * np.tanh(x.astype(np.float64) / 2))).max() < 3e-7
+    assert np.isnan(functions.tanh(np.float32(np.nan)))
