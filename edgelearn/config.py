@@ -25,11 +25,12 @@ class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How inputs are normalised.
 
     `normalize`: "standard" (mean 0, deviation 1), "minmax" (0 to 1) or "none"; `over`: each
-    "feature" on its own, or "all" of them together (which keeps zeros of images at one value).
+    "feature" on its own, each "channel" (the last axis of a sample, for colours and series), or
+    "all" of them together (which keeps zeros of images at one value).
     """
 
     normalize: Literal["none", "standard", "minmax"] = "standard"
-    over: Literal["feature", "all"] = "feature"
+    over: Literal["feature", "channel", "all"] = "feature"
 
 
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -116,8 +116,9 @@ def _normalizer(graph: Graph, in_shape: Shape, where: str) -> Normalizer | None:
     if "input.mean" not in graph.constants:
         return None
     mean, scale = graph.constants["input.mean"], graph.constants["input.scale"]
-    if mean.shape not in ((), in_shape) or scale.shape != mean.shape:
-        raise _bad(f"{where}, input.mean", f"shape [] or {list(in_shape)}", f"{list(mean.shape)}")
+    if mean.shape not in ((), in_shape, in_shape[-1:]) or scale.shape != mean.shape:
+        expected = f"shape [], {list(in_shape[-1:])} or {list(in_shape)}"
+        raise _bad(f"{where}, input.mean", expected, f"{list(mean.shape)}")
     return Normalizer(mean, scale)
 
 

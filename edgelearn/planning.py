@@ -29,7 +29,7 @@ class Planned:
 
 def blank_network(recipe: Recipe, spec: DataSpec) -> Network:
     """The network of `recipe` before any data was seen."""
-    normalizer = Normalizer.blank(recipe.input, spec.in_shape)
+    normalizer = Normalizer.blank(recipe.input, spec.in_shape, spec.masked)
     return build(recipe, spec.in_shape, spec.classes, normalizer)
 
 

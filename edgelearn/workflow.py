@@ -112,7 +112,7 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
 
 def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     """The untrained model of `recipe`, its normaliser fitted on the training part."""
-    normalizer = Normalizer.fit(recipe.input, dataset.x_train)
+    normalizer = Normalizer.fit(recipe.input, dataset.x_train, dataset.masked)
     spec = dataset.spec
     network = build(recipe, spec.in_shape, spec.classes, normalizer)
     with one_thread():

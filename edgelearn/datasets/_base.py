@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from edgelearn.arrays import Array, Shape, check_finite
+from edgelearn.datasets._masks import check_mask
 from edgelearn.errors import DataShapeError, DataValueError
 
 MAX_CLASSES = 1 << 16
@@ -33,10 +34,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
 @dataclass(frozen=True, slots=True)
 class DataSpec:
-    """Shape of one sample, and the class names in the order of the labels."""
+    """Shape of one sample, and the class names in the order of the labels.
+
+    `masked`: the last channel of a sample says which of its steps are real.
+    """
 
     in_shape: Shape
     classes: tuple[str, ...]
+    masked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +56,9 @@ class Dataset:
     y_train, y_test : int64 array, shape (samples,)
         Indices into `classes`.
     classes : tuple of str
+    masked : bool
+        Samples are of different lengths: shape (steps, features + 1), the last channel 1 in real
+        steps and 0 in padding, which is at the end and 0 in all features.
     """
 
     name: str
@@ -59,11 +67,12 @@ class Dataset:
     x_test: Array
     y_test: Array
     classes: tuple[str, ...]
+    masked: bool = False
 
     @property
     def spec(self) -> DataSpec:
         """Shape of one sample, and the classes."""
-        return DataSpec(self.x_train.shape[1:], self.classes)
+        return DataSpec(self.x_train.shape[1:], self.classes, self.masked)
 
     @property
     def nbytes(self) -> int:
@@ -78,6 +87,8 @@ class Dataset:
             check_samples(x, y, where)
             check_finite(x, where)
             check_labels(y, len(self.classes), where)
+            if self.masked:
+                check_mask(x, where)
         self._check_classes()
         if self.x_test.shape[1:] != self.x_train.shape[1:]:
             raise DataShapeError(

@@ -1,6 +1,8 @@
 """NumPy archives: ``x_train, y_train, x_test, y_test``, or ``x, y``, which are split 80/20.
 
-An optional array ``classes`` names the classes; else they are named by their numbers.
+An optional array ``classes`` names the classes; else they are named by their numbers. Optional
+arrays ``lengths_train, lengths_test``, or ``lengths``, say how many steps of each sample are
+real, for samples of shape (steps, features) that were padded; the mask is then added to them.
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from edgelearn.datasets._base import (
     no_progress,
     numbered,
 )
+from edgelearn.datasets._masks import with_mask
 from edgelearn.errors import ConfigError, DataFileError, DataShapeError
 from edgelearn.files import require_file
 from edgelearn.rng import Stream, permutation
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
+LENGTHS = {"lengths": "x", "lengths_train": "x_train", "lengths_test": "x_test"}
 TRAIN_SHARE = 0.8
 _DAMAGE = (
     OSError,
@@ -50,7 +54,10 @@ def load(source: Source, progress: Progress) -> Dataset:
         raise ConfigError("dataset", expected="a path", got="none", fix='write path = "data.npz"')
     path = require_file(Path(source.path), "data", "name an .npz file that exists")
     where = f"data {str(path)!r}"
-    arrays = _read(path, where)
+    arrays = read(path, where)
+    masked = not LENGTHS.keys().isdisjoint(arrays)
+    if masked:
+        arrays |= _masked(arrays, where)
     parts = arrays if set(PARTS) <= arrays.keys() else _split(arrays, where)
     y_train, y_test = (class_numbers(parts[k], f"{where}, {k}") for k in ("y_train", "y_test"))
     classes = _classes(arrays["classes"], where) if "classes" in arrays else None
@@ -61,10 +68,12 @@ def load(source: Source, progress: Progress) -> Dataset:
         x_test=parts["x_test"],
         y_test=y_test,
         classes=numbered(y_train, y_test) if classes is None else classes,
+        masked=masked,
     )
 
 
-def _read(path: Path, where: str) -> dict[str, Array]:
+def read(path: Path, where: str) -> dict[str, Array]:
+    """The arrays in the archive at `path`, or `DataFileError`; `where` is named in it."""
     key = "the archive"
     found: dict[str, Array] = {}
     try:
@@ -81,6 +90,24 @@ def _read(path: Path, where: str) -> dict[str, Array]:
             fix="write it again with numpy.savez, numbers and texts only",
         ) from None
     return found
+
+
+def _masked(arrays: dict[str, Array], where: str) -> dict[str, Array]:
+    """Every array of samples with its mask."""
+    whole = set(PARTS) <= arrays.keys()
+    wanted = {"lengths_train", "lengths_test"} if whole else {"lengths"}
+    given = arrays.keys() & LENGTHS.keys()
+    if given != wanted or not {LENGTHS[key] for key in wanted} <= arrays.keys():
+        raise DataShapeError(
+            where,
+            expected="lengths_train and lengths_test beside x_train and x_test, lengths beside x",
+            got=", ".join(arrays),
+            fix="store the number of real steps of every sample, or of none",
+        )
+    return {
+        LENGTHS[key]: with_mask(arrays[LENGTHS[key]], arrays[key], f"{where}, {LENGTHS[key]}")
+        for key in sorted(wanted)
+    }
 
 
 def _split(arrays: dict[str, Array], where: str) -> dict[str, Array]:

@@ -17,11 +17,17 @@ LEAKY_RELU: Final = 4
 
 @kernel
 def normalize(mean: F32, scale: F32, x: F32) -> None:
-    """Onto `x` (batch, features): ``(x - mean) * scale``, one mean for all or one a feature."""
+    """Onto `x` (batch, features): ``(x - mean) * scale``.
+
+    One mean for all, one a feature, or one a channel, which come again and again.
+    """
     step = 0 if mean.size == 1 else 1
+    size = mean.size if step else x.shape[1]
     for n in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            x[n, i] = (x[n, i] - mean[i * step]) * scale[i * step]
+        for start in range(0, x.shape[1], size):
+            row = x[n, start : start + size]
+            for i in range(size):
+                row[i] = (row[i] - mean[i * step]) * scale[i * step]
 
 
 @kernel

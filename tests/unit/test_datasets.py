@@ -313,7 +313,62 @@ def test_a_class_may_have_test_samples_only(tmp_path):
     assert found.classes == ("0", "1", "2", "3", "4")
 
 
+SERIES = RNG.normal(size=(40, 6, 2))
+LENGTHS = np.arange(40) % 6 + 1
+
+
+@pytest.mark.parametrize("padding", [0, 7.5, np.nan])
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, ">i4"])
+def test_lengths_make_a_mask(tmp_path, padding, dtype):
+    x = np.where((np.arange(6) < LENGTHS[:, None])[..., None], SERIES, padding)
+    y, lengths = Y, LENGTHS.astype(dtype)
+    parts = {"x_train": x, "y_train": y, "x_test": x[:8], "y_test": y[:8]}
+    given = {"lengths_train": lengths, "lengths_test": lengths[:8]}
+    found = datasets.load(archive(tmp_path, **parts, **given))
+    assert found.masked
+    assert found.spec.masked
+    assert found.x_train.shape == (40, 6, 3)
+    assert found.x_train[..., -1].sum(axis=1).tolist() == LENGTHS.tolist()
+    for row, length in zip(range(40), LENGTHS, strict=True):
+        assert np.array_equal(found.x_train[row, :length, :2], SERIES[row, :length])
+        assert not found.x_train[row, length:].any()
+    assert np.array_equal(found.x_test, found.x_train[:8])
+
+
+def test_lengths_are_split_with_their_samples(tmp_path):
+    found = datasets.load(archive(tmp_path, x=SERIES, y=Y, lengths=LENGTHS))
+    for sample in np.concatenate([found.x_train, found.x_test]):
+        row = np.flatnonzero(SERIES[:, 0, 0] == sample[0, 0])
+        assert sample[:, -1].sum() == LENGTHS[row]
+    assert not datasets.load(archive(tmp_path, x=SERIES, y=Y)).masked
+
+
 MISTAKES = {
+    "lengths of no series": ({"x": X, "y": Y, "lengths": LENGTHS}, DataShapeError, "steps, feat"),
+    "length 0": (
+        {"x": SERIES, "y": Y, "lengths": with_(LENGTHS, 3, 0)},
+        DataValueError,
+        r"x, lengths, row 3.*from 1 to 6.*got 0 \(1 such",
+    ),
+    "too long": ({"x": SERIES, "y": Y, "lengths": LENGTHS + 1}, DataValueError, "row 5.*got 7"),
+    "half lengths": ({"x": SERIES, "y": Y, "lengths": LENGTHS / 2}, DataShapeError, "float64"),
+    "few lengths": ({"x": SERIES, "y": Y, "lengths": LENGTHS[:9]}, DataShapeError, r"int64\[9\]"),
+    "lengths of one part": (
+        parts(x_train=SERIES, x_test=SERIES[:8], lengths_train=LENGTHS),
+        DataShapeError,
+        "lengths_train and lengths_test",
+    ),
+    "lengths of another split": (
+        {"x": SERIES, "y": Y, "lengths_train": LENGTHS},
+        DataShapeError,
+        "lengths beside x",
+    ),
+    "lengths of nothing": ({"y": Y, "lengths": LENGTHS}, DataShapeError, "lengths beside x"),
+    "NaN in a real step": (
+        {"x": with_(SERIES, (7, 1, 0), np.nan), "y": Y, "lengths": LENGTHS},
+        DataValueError,
+        r"x, row 7, feature \(1, 0\)",
+    ),
     "nothing": ({}, DataShapeError, "x_train, y_train.*got none"),
     "other names": ({"a": X, "b": Y}, DataShapeError, "got a, b"),
     "test part missing": ({"x_train": X, "y_train": Y}, DataShapeError, "got x_train, y_train"),
