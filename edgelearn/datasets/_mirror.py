@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgelearn.datasets import idx
+from edgelearn.datasets import _local, idx
 from edgelearn.datasets._base import Dataset, Progress
 from edgelearn.errors import DataFileError, DataUnavailable, OutputError
 from edgelearn.files import require_writable, write_atomic
@@ -32,9 +32,9 @@ def load_idx(name: str, url: str, digests: Mapping[str, str], progress: Progress
     digests : mapping of str to str
         sha256 of the decompressed bytes of each file, by its name without ``.gz``.
     """
-    local = os.environ.get("EDGELEARN_DATA")
-    if local and (Path(local) / name).is_dir():
-        return idx.read_folder(Path(local) / name, name)
+    local = _local.find(name)
+    if local is not None:
+        return idx.read_folder(local, name)
     folder = cache_folder() / name
     for stem, digest in digests.items():
         target = folder / stem
