@@ -52,9 +52,12 @@ class Block:
         """The arrays that training changes, by their names within the block."""
         if self.readout is None:
             return {}
+        learned = self.params
+        if isinstance(self.layer, SequenceLearner):
+            learned = {k: v for k, v in learned.items() if k not in self.layer.constants}
         if self.readout.learns and self.readout.projection is not None:
-            return {**self.params, "p": self.readout.projection}
-        return self.params
+            return {**learned, "p": self.readout.projection}
+        return learned
 
     def scores(self, a: F32, features: F32) -> Array:
         """What the readout says of each class, given final activations `a`."""

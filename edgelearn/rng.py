@@ -31,6 +31,7 @@ class Stream(IntEnum):
     FEEDBACK = 6
     START = 7
     BIAS = 8
+    RECURRENT = 9
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

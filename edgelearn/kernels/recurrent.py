@@ -87,3 +87,90 @@ def add_traces(last: F32, mean: F32, rate: float, e: F32, s: F32, w: F32, b: F32
         first, second = step * last[j], step * mean[j]
         b[j] += first * e[bias, j] + second * s[bias, j]
         b[units + j] += first * e[bias, units + j] + second * s[bias, units + j]
+
+
+@kernel
+def running_mean(h: F32, mask: F32, counts: F32, total: F32, mean: F32) -> None:
+    """Add states `h` (batch, units) that count to `total`; onto `mean`: ``total / counts``."""
+    for n in range(h.shape[0]):
+        share = h.dtype.type(1) / counts[n]
+        for j in range(h.shape[1]):
+            total[n, j] += mask[n] * h[n, j]
+            mean[n, j] = share * total[n, j]
+
+
+@kernel
+def scale_gates(e: F32, d: F32) -> None:
+    """Onto `d` (rows, gates * units): each gate's slope times the error `e` (rows, units)."""
+    units = e.shape[1]
+    for n in range(d.shape[0]):
+        for first in range(0, d.shape[1], units):
+            for j in range(units):
+                d[n, first + j] *= e[n, j]
+
+
+@kernel
+def gru(a: F32, u: F32, b: F32, mask: F32, states: F32, gain: F32) -> None:
+    """One step of a GRU: reset, update and candidate gates; see `Stepwise.step`."""
+    h = states[0]
+    units = h.shape[1]
+    one = h.dtype.type(1)
+    for n in range(h.shape[0]):
+        gain[n] = h.dtype.type(0)
+        if mask[n] != h.dtype.type(0):
+            for j in range(units):
+                k, m = units + j, 2 * units + j
+                r = sigmoid(a[n, j] + u[n, j] + b[j])
+                z = sigmoid(a[n, k] + u[n, k] + b[k])
+                c = tanh(a[n, m] + r * u[n, m] + b[m])
+                by_c = z * (one - c * c)
+                a[n, j] = by_c * u[n, m] * r * (one - r)
+                a[n, k] = (c - h[n, j]) * z * (one - z)
+                a[n, m] = by_c
+                gain[n, j] = r
+                h[n, j] += z * (c - h[n, j])
+
+
+@kernel
+def lstm(a: F32, u: F32, b: F32, mask: F32, states: F32, gain: F32) -> None:
+    """One step of an LSTM: input, forget, output and cell gates; see `Stepwise.step`."""
+    h, cell = states[0], states[1]
+    units = h.shape[1]
+    one = h.dtype.type(1)
+    for n in range(h.shape[0]):
+        gain[n] = h.dtype.type(0)
+        if mask[n] != h.dtype.type(0):
+            for j in range(units):
+                k, m, q = units + j, 2 * units + j, 3 * units + j
+                i = sigmoid(a[n, j] + u[n, j] + b[j])
+                f = sigmoid(a[n, k] + u[n, k] + b[k])
+                o = sigmoid(a[n, m] + u[n, m] + b[m])
+                g = tanh(a[n, q] + u[n, q] + b[q])
+                before = cell[n, j]
+                cell[n, j] = f * before + i * g
+                t = tanh(cell[n, j])
+                by_cell = o * (one - t * t)
+                a[n, j] = by_cell * g * i * (one - i)
+                a[n, k] = by_cell * before * f * (one - f)
+                a[n, m] = t * o * (one - o)
+                a[n, q] = by_cell * i * (one - g * g)
+                gain[n, j] = one
+                h[n, j] = o * t
+
+
+@kernel
+def elman(a: F32, u: F32, b: F32, mask: F32, states: F32, relu: bool, gain: F32) -> None:
+    """One step of a plain recurrent cell, tanh or relu; see `Stepwise.step`."""
+    h = states[0]
+    zero, one = h.dtype.type(0), h.dtype.type(1)
+    for n in range(h.shape[0]):
+        gain[n] = zero
+        if mask[n] != zero:
+            for j in range(h.shape[1]):
+                z = a[n, j] + u[n, j] + b[j]
+                h[n, j] = max(z, zero) if relu else tanh(z)
+                slope = one - h[n, j] * h[n, j]
+                if relu:
+                    slope = one if z > zero else zero
+                a[n, j] = slope
+                gain[n, j] = one

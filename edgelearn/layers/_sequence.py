@@ -14,11 +14,12 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 import msgspec
 import numpy as np
 
-from edgelearn.arrays import F32, Shape
+from edgelearn.arrays import F32, Shape, as_f32
 from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Reduce, Reshape, Slice
 from edgelearn.ir.tensor import BATCH
+from edgelearn.rng import Stream, uniform
 from edgelearn.views import Whole
 
 CHUNK = 32
@@ -44,6 +45,7 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     kind: ClassVar[str]
     exact: ClassVar[bool] = False
     """Whether the local gradient reaches through all steps."""
+    constants: ClassVar[frozenset[str]] = frozenset()
     units: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
     returns: Returns = "last_mean"
     masked: bool = False
@@ -150,6 +152,16 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             case "last_mean":
                 last = b.apply(Slice(1, 0, self.units), e)
                 return last, b.apply(Slice(1, self.units, 2 * self.units), e)
+
+
+def chrono(longest: float, units: int, seed: int, index: int) -> F32:
+    """Biases ``log(t)`` with times t drawn uniformly from 1 to ``longest - 1`` steps.
+
+    Of a gate that forgets ``sigmoid(-bias)`` a step, so that it remembers about t steps (chrono
+    initialisation, Tallec & Ollivier 2018).
+    """
+    part = uniform(seed, Stream.BIAS, index, (units,), 0.5) + np.float32(0.5)
+    return as_f32(np.log(1 + part * np.float32(max(longest - 2, 0))))
 
 
 def chunks(steps: int) -> Iterator[slice]:

@@ -15,7 +15,15 @@ from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Reduce, Reshape, Slice
 from edgelearn.ir.tensor import BATCH
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
-from edgelearn.layers._sequence import CHUNK, Recurrent, chunks, cut, emit_sequence, emit_steps
+from edgelearn.layers._sequence import (
+    CHUNK,
+    Recurrent,
+    chrono,
+    chunks,
+    cut,
+    emit_sequence,
+    emit_steps,
+)
 from edgelearn.readout import Readout
 from edgelearn.rng import Stream, uniform
 
@@ -46,10 +54,8 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def init(self, in_shape: Shape, seed: int, index: int) -> Params:
         fan_in = self.features(in_shape)
-        longest = self.memory or max(2.0, in_shape[0])
-        times = uniform(seed, Stream.BIAS, index, (self.units,), 0.5) + np.float32(0.5)
         bias = np.zeros(2 * self.units, np.float32)
-        bias[: self.units] = -np.log(1 + times * (longest - 2))
+        bias[: self.units] = -chrono(self.memory or in_shape[0], self.units, seed, index)
         shape = (fan_in, 2 * self.units)
         return {"w": uniform(seed, Stream.INIT, index, shape, math.sqrt(1 / fan_in)), "b": bias}
 

@@ -68,9 +68,10 @@ def learn_graph(layer, in_shape, params, readout):
     x = b.input("x", (BATCH, *in_shape))
     y = b.input("y", (BATCH,), "int64")
     rate = b.input("rate", ())
-    names = {key: b.state(key, value) for key, value in params.items()}
+    kept = {k: b.constant(k, v) for k, v in params.items() if k in layer.constants}
+    names = {k: b.state(k, v) for k, v in params.items() if k not in layer.constants}
     p = b.state("p", readout.projection)
-    learning = layer.emit_learn(b, names, x, y, readout, p)
+    learning = layer.emit_learn(b, names | kept, x, y, readout, p)
     for key, value in learning.descend(rate, {**names, "p": p}).items():
         b.update({**names, "p": p}[key], value)
     return b.graph([b.rename(learning.trace.a, "a")])
