@@ -12,7 +12,7 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Array
 from edgelearn.errors import DataShapeError
 from edgelearn.ir.graph import Graph
-from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, pool2d
+from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, conv_transpose2d, pool2d
 from edgelearn.ir.ops import (
     AddConvOuter,
     AddOuter,
@@ -20,6 +20,7 @@ from edgelearn.ir.ops import (
     Binary,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Gather,
     MatMul,
     OneHot,
@@ -120,6 +121,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = np.float32(a.shape[0])
         case Conv2d():
             value = conv2d(op, a, inputs[1])
+        case ConvTranspose2d():
+            value = conv_transpose2d(op, a, inputs[1])
         case Pool2d():
             value = pool2d(op, a)
         case Transpose():

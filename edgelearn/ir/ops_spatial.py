@@ -19,7 +19,14 @@ def _out_length(size: int, kernel: int, stride: int, pad: int) -> int:
     return (size + pad - kernel) // stride + 1
 
 
-def _out_image(op: Conv2d | Pool2d | AddConvOuter, x: TensorSpec, kernel: Pair) -> Pair:
+def _span(w: TensorSpec, dilations: Pair) -> Pair:
+    """Rows and columns that filters `w` reach over."""
+    return (w.shape[0] - 1) * dilations[0] + 1, (w.shape[1] - 1) * dilations[1] + 1
+
+
+def _out_image(
+    op: Conv2d | ConvTranspose2d | Pool2d | AddConvOuter, x: TensorSpec, kernel: Pair
+) -> Pair:
     """Height and width after sliding `kernel` over the padded `x`."""
     if len(x.shape) != 4 or BATCH in x.shape[1:]:
         refuse(op, "an image (batch, height, width, channels)", x)
@@ -54,17 +61,48 @@ class Conv2d:
         require_float(self, x, w)
         if len(w.shape) != 4 or w.has_batch:
             refuse(self, "filters (height, width, channels / groups, outputs)", x, w)
-        kernel = (
-            (w.shape[0] - 1) * self.dilations[0] + 1,
-            (w.shape[1] - 1) * self.dilations[1] + 1,
-        )
-        height, width = _out_image(self, x, kernel)
+        height, width = _out_image(self, x, _span(w, self.dilations))
         if x.shape[3] != w.shape[2] * self.groups or w.shape[3] % self.groups:
             refuse(self, f"channels and outputs that split into {self.groups} groups", x, w)
         return TensorSpec((x.shape[0], height, width, w.shape[3]))
 
     def macs(self, x: TensorSpec, w: TensorSpec) -> int:
         return self.infer(x, w).size * math.prod(w.shape[:3])
+
+
+@dataclass(frozen=True, slots=True)
+class ConvTranspose2d:
+    """Errors (n, h', w', m) through filters (kh, kw, c / groups, m) back to images (n, h, w, c).
+
+    The transpose of the `Conv2d` with these settings on images of `size`, height and width: each
+    error times the filters is added where that convolution looked. One op because the filters
+    are read where they lie, and no buffer of patches is needed.
+    """
+
+    size: Pair
+    strides: Pair = (1, 1)
+    pads: Pads = (0, 0, 0, 0)
+    dilations: Pair = (1, 1)
+    groups: int = 1
+    arity: ClassVar[int] = 2
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        require_positive(self, *self.size, *self.strides, *self.dilations, self.groups)
+        require_positive(self, *(pad + 1 for pad in self.pads))
+
+    def infer(self, d: TensorSpec, w: TensorSpec) -> TensorSpec:
+        require_float(self, d, w)
+        if len(d.shape) != 4 or len(w.shape) != 4 or w.has_batch or w.shape[3] % self.groups:
+            refuse(self, "errors and the filters (height, width, channels / groups, m)", d, w)
+        x = TensorSpec((d.shape[0], *self.size, w.shape[2] * self.groups))
+        image = _out_image(self, x, _span(w, self.dilations))
+        if d.shape != (x.shape[0], *image, w.shape[3]):
+            refuse(self, f"errors of shape (batch, {image[0]}, {image[1]}, {w.shape[3]})", d, w)
+        return x
+
+    def macs(self, d: TensorSpec, w: TensorSpec) -> int:
+        return d.size * math.prod(w.shape[:3])
 
 
 @dataclass(frozen=True, slots=True)
