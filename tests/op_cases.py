@@ -65,6 +65,11 @@ class Case:
 
     def graph_and_feeds(self, batch: int) -> tuple[Graph, dict[str, Array]]:
         """A Graph of this op alone, output ``out``, and what to feed it."""
+        b, feeds = self.built(batch)
+        return b.graph(["out"]), feeds
+
+    def built(self, batch: int) -> tuple[Builder, dict[str, Array]]:
+        """As above, before the Graph is finished."""
         b, rng, feeds, names = Builder("alone"), np.random.default_rng(7), {}, []
         for i, arg in enumerate(self.args):
             value = arg.array(batch, rng)
@@ -73,7 +78,8 @@ class Case:
             else:
                 names.append(b.input(f"x{i}", arg.shape, arg.dtype))
                 feeds[names[-1]] = value
-        return b.graph([b.apply(self.op, *names, name="out")]), feeds
+        b.apply(self.op, *names, name="out")
+        return b, feeds
 
     def __str__(self) -> str:
         dims = "-".join("x".join(map(str, arg.shape)) or "scalar" for arg in self.args)
