@@ -28,10 +28,13 @@ def add_conv_outer(op: AddConvOuter, w: Array, x: Array, d: Array) -> Array:
     """`AddConvOuter`, one place of the filters after the other."""
     padded, total = _padded(x, op.pads, 0), np.empty_like(w)
     (rows, columns), (height, width) = op.strides, d.shape[1:3]
-    errors = d.reshape(-1, d.shape[3])
+    errors = d.reshape(-1, op.groups, d.shape[3] // op.groups)
     for i, j in np.ndindex(w.shape[:2]):
-        met = padded[:, i::rows, j::columns][:, :height, :width]
-        total[i, j] = met.reshape(-1, x.shape[3]).T @ errors
+        met = padded[:, i * op.dilations[0] :: rows, j * op.dilations[1] :: columns]
+        seen = met[:, :height, :width].reshape(-1, op.groups, w.shape[2])
+        total[i, j] = np.concatenate(
+            [seen[:, group].T @ errors[:, group] for group in range(op.groups)], axis=1
+        )
     added: Array = w + total
     return added
 
