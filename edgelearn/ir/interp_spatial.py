@@ -44,12 +44,17 @@ def conv_transpose2d(op: ConvTranspose2d, d: Array, w: Array) -> Array:
 
 
 def add_conv_outer(op: AddConvOuter, w: Array, x: Array, d: Array) -> Array:
-    """`AddConvOuter` of images `x` (n, h, w, c) and errors `d` (n, h', w', m)."""
-    windows = _windows(_padded(x, op.pads, 0), w.shape[:2], op.strides)
-    total = np.zeros((math.prod(w.shape[:3]), w.shape[3]), np.result_type(x, d))
-    for part in _parts(windows):
-        total += _patches(windows[part], 1)[0].T @ d[part].reshape(-1, d.shape[3])
-    added: Array = w + total.reshape(w.shape)
+    """`AddConvOuter`, one place of the filters after the other."""
+    padded, total = _padded(x, op.pads, 0), np.empty_like(w)
+    (rows, columns), (height, width) = op.strides, d.shape[1:3]
+    errors = d.reshape(-1, op.groups, d.shape[3] // op.groups)
+    for i, j in np.ndindex(w.shape[:2]):
+        met = padded[:, i * op.dilations[0] :: rows, j * op.dilations[1] :: columns]
+        seen = met[:, :height, :width].reshape(-1, op.groups, w.shape[2])
+        total[i, j] = np.concatenate(
+            [seen[:, group].T @ errors[:, group] for group in range(op.groups)], axis=1
+        )
+    added: Array = w + total
     return added
 
 

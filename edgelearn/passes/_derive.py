@@ -113,13 +113,13 @@ def _add_outer(back: Backward, inputs: tuple[str, ...], d: str) -> None:
 
 def _add_conv_outer(back: Backward, op: AddConvOuter, inputs: tuple[str, ...], d: str) -> None:
     b, (w, x, e) = back.b, inputs
+    settings = (op.strides, op.pads, op.dilations, op.groups)
     back.send(w, d)
     if back.wants(x):
         _, height, width, _ = b.specs[x].shape
-        transposed = ConvTranspose2d((height, width), op.strides, op.pads)
-        back.send(x, b.apply(transposed, e, d))
+        back.send(x, b.apply(ConvTranspose2d((height, width), *settings), e, d))
     if back.wants(e):
-        back.send(e, b.apply(Conv2d(op.strides, op.pads), x, d))
+        back.send(e, b.apply(Conv2d(*settings), x, d))
 
 
 def _conv2d(back: Backward, op: Conv2d, inputs: tuple[str, ...], d: str) -> None:
@@ -179,3 +179,12 @@ def _reduce(back: Backward, op: Reduce, node: Node, d: str) -> None:
             best = b.apply(Reshape(flat), node.output)
             share = share_of_best(b, value, best, axes)
             back.send(value, b.binary("mul", share, d))
+
+
+def _concat(back: Backward, op: Concat, inputs: tuple[str, ...], d: str) -> None:
+    b, start = back.b, 0
+    for value in inputs:
+        stop = start + b.specs[value].shape[op.axis]
+        if back.wants(value):
+            back.send(value, b.apply(Slice(op.axis, start, stop), d))
+        start = stop

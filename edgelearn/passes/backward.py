@@ -115,7 +115,7 @@ class Backward:
 
     def send_conv_outer(self, value: str, op: Conv2d | ConvTranspose2d, x: str, d: str) -> None:
         """Send the error of the filters that met `x` and made what has error `d`."""
-        outer = AddConvOuter(op.strides, op.pads)
+        outer = AddConvOuter(op.strides, op.pads, op.dilations, op.groups)
         if value in self._into:
             self._into[value] = self.b.apply(outer, self._into[value], x, self._step(d))
         else:
