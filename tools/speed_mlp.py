@@ -19,7 +19,7 @@ import numpy as np
 
 from edgelearn import engine
 from edgelearn.config import Recipe, parse_recipe
-from edgelearn.controls import Control
+from edgelearn.controls import control_of
 from edgelearn.datasets import Source, load
 from edgelearn.workflow import new_model, one_thread
 
@@ -50,7 +50,7 @@ def peers(units: Sequence[int], batch: int) -> dict[str, Callable[[], object]]:
             b, x, y, 1e-4, e
         )
     network = new_model(recipe(units, "l2"), data).network
-    control = Control(network, "bp", batch, 0)
+    control = control_of(network, "bp", batch, 0)
     x, y = control.buffers.load(data.x_train, data.y_train, rows)
     steps["our backprop"] = lambda: control.step(x, y, 1e-4)
     steps["PyTorch SGD"] = torch_step(units, x, y)

@@ -7,7 +7,7 @@ place as soon as no error asks for its old value any more.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -29,9 +29,10 @@ class Backward:
     sources : collection of str
         Values whose errors are wanted: parameters, inputs. What depends on none of them is not
         visited.
-    feedback : mapping of str to str, optional
-        What takes the place of a weight on the way to the input of its product or convolution.
-        With fixed random values of its shape this is feedback alignment.
+    weight : function of a name, optional
+        What takes the place of a value, a weight perhaps, in the error of what meets it in a
+        product or a convolution: itself by default. If weights are replaced by fixed random
+        values of their shape, this is feedback alignment.
 
     Examples
     --------
@@ -47,10 +48,13 @@ class Backward:
     """
 
     def __init__(
-        self, b: Builder, sources: Collection[str], feedback: Mapping[str, str] | None = None
+        self,
+        b: Builder,
+        sources: Collection[str],
+        weight: Callable[[str], str] = lambda name: name,
     ) -> None:
         self.b = b
-        self._feedback = feedback or {}
+        self.weight = weight
         self._reached = _reached(b.nodes, sources)
         self._collected = Collected(b)
         self._into: dict[str, str] = {}
@@ -82,10 +86,6 @@ class Backward:
     def wants(self, value: str) -> bool:
         """Whether `value` leads to a source."""
         return value in self._reached
-
-    def weight(self, value: str) -> str:
-        """What stands for a weight on the way to the input."""
-        return self._feedback.get(value, value)
 
     def send(self, value: str, error: str) -> None:
         """Add `error`, summed over axes along which `value` was repeated, to that of `value`."""

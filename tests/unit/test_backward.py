@@ -1,60 +1,71 @@
-"""Reverse mode: the rule of every op against central differences in float64."""
+"""Reverse mode: the rule of every op, and every layer, against central differences in float64."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from op_cases import CASES, Arg, case
+from layer_cases import arrays
+from op_cases import CASES
 from slopes import PRECISE, places, run64, slope
 
-from edgelearn.ir import BATCH, Builder
-from edgelearn.ir.ops import Binary, Gather, Pool2d, Reduce, Slice, Unary
+from edgelearn.ir import BATCH, Builder, run
+from edgelearn.ir.ops import Gather, Pool2d, Reduce, Slice
+from edgelearn.layers import examples
 from edgelearn.passes.backward import Backward
 
-CORNERS = [  # values of whole numbers, many of them equal
-    case(Reduce("max", (1,)), Arg((BATCH, 7), "int64", high=3)),
+LAYERS = [
+    pytest.param(layer, in_shape, id=f"{i}-{layer.kind}")
+    for i, (layer, in_shape) in enumerate(examples())
 ]
 
 
-def with_loss(b, out):
-    """`out` weighed at random and summed, as the value ``loss``, and its error."""
-    shape = tuple(5 if n == BATCH else n for n in b.specs[out].shape)
-    weights = np.random.default_rng(3).normal(size=shape).astype(np.float32)
-    error = b.constant("weights", weights) if BATCH not in b.specs[out].shape else None
-    if error is None:
-        error = b.input("weights", b.specs[out].shape)
-    total = b.binary("mul", out, error)
-    axes = tuple(range(len(shape)))
-    loss = b.apply(Reduce("sum", axes), total, name="loss") if axes else b.rename(total, "loss")
-    return error, weights, loss
+def weighed(b, out, batch):
+    """A loss: `out` times weights drawn at random, summed; its name, its error, the weights."""
+    spec = b.specs[out]
+    weights = np.random.default_rng(3).normal(size=spec.bind(batch).shape).astype(np.float32)
+    error = b.input("weights", spec.shape)
+    loss = b.binary("mul", out, error)
+    if spec.shape:
+        loss = b.apply(Reduce("sum", tuple(range(len(spec.shape)))), loss)
+    return loss, error, weights
+
+
+def check(b, out, given, batch):
+    """All errors that reverse mode finds in `given` follow the slopes of a loss of `out`."""
+    nodes = list(b.nodes)
+    sources = [name for name, value in given.items() if value.dtype == np.float32]
+    back = Backward(b, sources)
+    loss, error, weights = weighed(b, out, batch)
+    back.send(out, error)
+    back.walk(nodes)
+    errors = {name: back.error(name) for name in sources if back.wants(out)}
+    graph = b.graph([loss, *filter(None, errors.values())])
+    given = {**given, "weights": weights}
+    values = run64(graph, given)
+    for name, value in errors.items():
+        found = np.zeros(given[name].shape) if value is None else values[value]
+        assert found.shape == given[name].shape
+        scale = max(1.0, float(np.abs(found).max(initial=0)))
+        for place in places(found.size):
+            if given[name].flat[place] == 0:  # where functions may have corners
+                continue
+            expected = slope(graph, given, loss, name, place)
+            assert abs(found.flat[place] - expected) <= PRECISE * scale, (name, place)
+    return errors
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_op_follows_central_differences(case):
+def test_every_op(case):
     b, feeds = case.built(5)
-    nodes = list(b.nodes)
-    fed = {**feeds, **{n: case_constant(b, n) for n in b.specs if n.startswith("k")}}
-    sources = [name for name, value in fed.items() if value.dtype == np.float32]
-    back = Backward(b, sources)
-    if not back.wants("out"):
-        assert type(case.op).__name__ in {"OneHot", "BatchSize", "Reshape", "Transpose", "Unary"}
-        return
-    error, weights, loss = with_loss(b, "out")
-    back.send("out", error)
-    back.walk(nodes)
-    errors = {name: back.error(name) for name in sources}
-    graph = b.graph([loss, *errors.values()])
-    given = {**fed, "weights": weights}
-    found = run64(graph, given)
-    for name, value in errors.items():
-        scale = max(1.0, float(np.abs(found[value]).max()))
-        assert found[value].shape == fed[name].shape
-        for place in places(fed[name].size):
-            if fed[name].flat[place] == 0:  # a corner, or next to one
-                continue
-            expected = slope(graph, given, loss, name, place)
-            assert abs(found[value].flat[place] - expected) <= PRECISE * scale
+    given = {**feeds, **b.graph(["out"]).constants}
+    check(b, "out", given, 5)
 
 
-def case_constant(b, name):
-    return b.graph([]).constants[name]
+@pytest.mark.parametrize(("layer", "in_shape"), LAYERS)
+def test_every_layer_by_parameters_and_input(layer, in_shape):
+    params, x, _, _ = arrays(layer, in_shape, 3)
+    b = Builder("layer")
+    names = {key: b.state(key, value) for key, value in params.items()}
+    a = layer.emit(b, names, b.input("x", (BATCH, *in_shape))).a
+    errors = check(b, a, {"x": x, **params}, 3)
+    assert None not in errors.values()
