@@ -72,11 +72,17 @@ def training_bytes(network: Network, config: TrainConfig) -> int:
         case "dfa":
             return working_set_bytes(network, batch) + 4 * batch * len(network.classes)
         case "bp" | "fa" if is_plain(network):
-            total = working_set_bytes(network, batch, keep_all=True)
+            total = working_set_bytes(network, batch, keep_all=True) - _projection_bytes(network)
             weights = (block.params["w"].nbytes for block in network.blocks)
             return total + (sum(weights) if config.method == "fa" else 0)
         case _:
             return _graph_bytes(network, config)
+
+
+def _projection_bytes(network: Network) -> int:
+    """What backpropagation has no use for."""
+    readouts = [block.readout for block in network.blocks if block.readout is not None]
+    return sum(r.projection.nbytes for r in readouts if r.projection is not None)
 
 
 def _graph_bytes(network: Network, config: TrainConfig) -> int:

@@ -11,7 +11,7 @@ from edgelearn.arrays import F32, Array
 from edgelearn.config import Method
 from edgelearn.controls._graph import to_control_graph
 from edgelearn.engine import Buffers
-from edgelearn.ir import run
+from edgelearn.ir import Runner
 from edgelearn.network import Network
 
 
@@ -21,13 +21,13 @@ class Interpreted:
     def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
         self.buffers = Buffers(network, batch)
         # Samples come normalised from the buffers.
-        self._graph = to_control_graph(replace(network, normalizer=None), method, seed)
+        self._runner = Runner(to_control_graph(replace(network, normalizer=None), method, seed))
         self._arrays = network.stored()
 
     def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
         """One step on normalised `x`; the mean loss of the head before the update."""
         feeds: dict[str, Array] = {"x": x, "y": labels, "lr": np.array(lr, np.float32)}
-        result = run(self._graph, feeds, self._arrays)
+        result = self._runner.run(feeds, self._arrays)
         for name, value in result.states.items():
             self._arrays[name][...] = value
         return float(result.outputs["loss"])

@@ -30,9 +30,8 @@ def binary(back: Backward, node: Node, kind: BinaryKind, d: str) -> None:
         case "div":
             _quotient(back, node, d)
         case "max" | "min":
-            first, second = (x, y) if kind == "max" else (y, x)
-            ahead = b.unary("relu", b.unary("sign", b.binary("sub", first, second)))
-            won = b.binary("mul", d, ahead)
+            more, less = (node.output, y) if kind == "max" else (y, node.output)
+            won = b.binary("mul", d, b.unary("sign", b.binary("sub", more, less)))
             back.send(x, won)
             if back.wants(y):
                 back.send(y, b.binary("sub", d, won))
