@@ -92,8 +92,7 @@ def _conv_transpose(v: Values, n: OnnxNode, _: int) -> None:
     pads = _pads(n, size, (1, 1), strides)
     kernel = v.shape(n.inputs[1])[2:]
     ends = [
-        (size[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 + rest[i]
-        for i in range(2)
+        (size[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 + rest[i] for i in range(2)
     ]
     made = ends[0] - pads[0] - pads[2], ends[1] - pads[1] - pads[3]
     group = n.attributes.get("group", 1)

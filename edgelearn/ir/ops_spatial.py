@@ -33,7 +33,9 @@ def _out_image(
     return height, width
 
 
-def _convolved(op: Conv2d | ConvTranspose2d | AddConvOuter, x: TensorSpec, w: TensorSpec) -> TensorSpec:
+def _convolved(
+    op: Conv2d | ConvTranspose2d | AddConvOuter, x: TensorSpec, w: TensorSpec
+) -> TensorSpec:
     """What the convolution of `x` with filters `w` makes."""
     if len(w.shape) != 4 or w.has_batch:
         refuse(op, "filters (height, width, channels / groups, outputs)", x, w)

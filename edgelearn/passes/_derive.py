@@ -133,9 +133,7 @@ def _conv2d(back: Backward, op: Conv2d, inputs: tuple[str, ...], d: str) -> None
         back.send_conv_outer(w, op, x, d)
 
 
-def _conv_transpose2d(
-    back: Backward, op: ConvTranspose2d, inputs: tuple[str, ...], d: str
-) -> None:
+def _conv_transpose2d(back: Backward, op: ConvTranspose2d, inputs: tuple[str, ...], d: str) -> None:
     b, (x, w) = back.b, inputs
     if back.wants(x):
         plain = Conv2d(op.strides, op.pads, op.dilations, op.groups)

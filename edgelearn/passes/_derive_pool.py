@@ -74,7 +74,11 @@ def _best_of_windows(back: Backward, op: Pool2d, node: Node, d: str) -> None:
     picked = b.apply(Conv2d(op.strides, op.pads, groups=channels), x, pick)
     apart, once = (Reshape((batch, rows, columns, channels, n)) for n in (places, 1))
     share = share_of_best(
-        b, b.apply(apart, picked), b.apply(once, node.output), (4,), b.constant(b.fresh("real"), real)
+        b,
+        b.apply(apart, picked),
+        b.apply(once, node.output),
+        (4,),
+        b.constant(b.fresh("real"), real),
     )
     error = b.binary("mul", share, b.apply(once, d))
     error = b.apply(Reshape(b.specs[picked].shape), error)
