@@ -134,7 +134,7 @@ class Buffers:
     def sharing(self, network: Network) -> Buffers:
         """The same arrays for another `network`, whose blocks differ in their losses only."""
         other = copy.copy(self)
-        other.network, other._rooms = network, {}
+        other.network, other._rooms = network, {}  # noqa: SLF001  of the same class
         return other
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:

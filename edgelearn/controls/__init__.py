@@ -13,10 +13,11 @@
     plain backpropagation, through time where there is time, as sparing as it can be made: updates
     in place, no gradient kept that need not be, but every activation.
 
-For any network. drtp and dfa are local learning with other errors: the engine makes their steps. bp
-and fa of dense layers are made by its kernels too, fused; those of all others, and with an optimiser
-that remembers, are a Graph (`to_control_graph`) that the interpreter runs. A control has no use for
-a learned projection: it stays as it was drawn. Layers with ``learn = false`` stay as they are.
+For any network. drtp and dfa are local learning with other errors: the engine makes their steps.
+bp and fa of dense layers are made by its kernels too, fused; those of all others, and with an
+optimiser that remembers, are a Graph (`to_control_graph`) that the interpreter runs. A control has
+no use for a learned projection: it stays as it was drawn. Layers with ``learn = false`` stay as
+they are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors that come straight to every layer: local learning with losses that do not ask the layer."""
+"""Errors that come straight to every layer: local learning by losses that do not ask the layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backpropagation and feedback alignment of plain stacks of dense layers, by the engine's kernels."""
+"""Backpropagation and feedback alignment of dense layers in a row, by the engine's kernels."""
 
 from __future__ import annotations
 

@@ -62,9 +62,9 @@ def _emit_backward(step: Step, matrices: dict[str, F32]) -> str:
     b, blocks = step.b, step.network.blocks
     parts: list[Sequence[Node]] = []
     done, answer = len(b.nodes), ""
-    for _, answer in emit_forward(b, step.network, step.x, step.params):
+    for _, a in emit_forward(b, step.network, step.x, step.params):
         parts.append(b.nodes[done:])
-        done = len(b.nodes)
+        done, answer = len(b.nodes), a
     learned = [name for index in range(len(blocks)) for name in step.learned(index).values()]
     back = Backward(b, learned, _constants(b, matrices))
     last = b.nodes[-1]

@@ -169,6 +169,20 @@ def test_a_layer_that_does_not_learn_stays_and_passes_errors_on(digits, method):
         assert np.array_equal(value, before[name]) == name.startswith("conv2d2"), name
 
 
+@pytest.mark.parametrize("method", ["bp", "fa", "dfa", "drtp"])
+def test_a_run_that_was_stopped_ends_as_it_would_have(digits, method):
+    settings = {"method": method, "optimizer": "adam", "epochs": 1, "batch": 100}
+    data = images(digits)
+    whole, _ = workflow.train(model_of(digits, "conv", **settings), data, Observer())
+    asked = iter([False] * 5 + [True] + [False] * 100)
+    observer = Observer(should_stop=lambda: next(asked))
+    part, report = workflow.train(model_of(digits, "conv", **settings), data, observer)
+    assert report is None
+    again, _ = workflow.train(part, data, observer)
+    for name, value in whole.network.stored().items():
+        assert np.array_equal(again.network.stored()[name], value)
+
+
 def test_shallow_leaves_the_hidden_layers(digits):
     model = network_of(digits, method="shallow")
     before = {k: v.copy() for k, v in model.network.stored().items()}
