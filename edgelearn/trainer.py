@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgelearn.arrays import Array
 from edgelearn.config import TrainConfig
-from edgelearn.controls import Control, control_of
+from edgelearn.controls import Control
 from edgelearn.engine import Buffers, train_step
 from edgelearn.errors import Diverged
 from edgelearn.network import Network
@@ -172,7 +172,7 @@ def fit(
 def _control(network: Network, config: TrainConfig) -> Control | None:
     if config.method in ("tpsgd", "shallow"):
         return None
-    return control_of(network, config.method, config.batch, config.seed)
+    return Control(network, config.method, config.batch, config.seed)
 
 
 def _report(network: Network, config: TrainConfig, step: _Step, loss: float) -> EpochReport:

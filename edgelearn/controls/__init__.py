@@ -22,8 +22,6 @@ they are.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,27 +35,31 @@ from edgelearn.engine import Buffers, working_set_bytes
 from edgelearn.ir import plan_arena
 from edgelearn.network import Network
 
-__all__ = ["Control", "control_of", "to_control_graph", "training_bytes"]
+__all__ = ["Control", "to_control_graph", "training_bytes"]
 
 
-class Control(Protocol):
-    """One step of a control method after the other."""
+class Control:
+    """One step of a control method after the other, of any of the above but ``shallow``.
 
-    @property
-    def buffers(self) -> Buffers:
-        """Where samples are loaded."""
+    Attributes
+    ----------
+    buffers : Buffers
+        Where samples are loaded.
+    """
+
+    def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
+        self._way: Direct | Fused | Interpreted
+        if method in ("drtp", "dfa"):
+            self._way = Direct(network, method, batch)
+        elif is_plain(network):
+            self._way = Fused(network, method, batch, seed)
+        else:
+            self._way = Interpreted(network, method, batch, seed)
+        self.buffers: Buffers = self._way.buffers
 
     def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
         """One step on normalised `x`; the mean loss of the head before the update."""
-
-
-def control_of(network: Network, method: Method, batch: int, seed: int) -> Control:
-    """What trains `network`, in place, by one of the methods above but ``shallow``."""
-    if method in ("drtp", "dfa"):
-        return Direct(network, method, batch)
-    if is_plain(network):
-        return Fused(network, method, batch, seed)
-    return Interpreted(network, method, batch, seed)
+        return self._way.step(x, labels, lr)
 
 
 def training_bytes(network: Network, config: TrainConfig) -> int:

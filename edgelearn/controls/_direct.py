@@ -82,7 +82,7 @@ class Direct:
         self._learning = self.buffers.sharing(told)
 
     def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
-        """One step on normalised `x`; the mean loss of the head before the update."""
+        """As `edgelearn.controls.Control` says."""
         blocks = self._learning.network.learning()
         if self._slopes is None:
             return train_step(self._learning, x, labels, lr, blocks)

@@ -36,7 +36,7 @@ class Fused:
             self._weights = [matrices[f"{block.name}.w"] for block in network.blocks]
 
     def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
-        """One step on normalised `x`; the mean loss of the head before the update."""
+        """As `edgelearn.controls.Control` says."""
         buffers, blocks = self.buffers, self.buffers.network.blocks
         traces: list[Trace[F32]] = []
         for index in range(len(blocks)):

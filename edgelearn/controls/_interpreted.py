@@ -25,7 +25,7 @@ class Interpreted:
         self._arrays = network.stored()
 
     def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
-        """One step on normalised `x`; the mean loss of the head before the update."""
+        """As `edgelearn.controls.Control` says."""
         feeds: dict[str, Array] = {"x": x, "y": labels, "lr": np.array(lr, np.float32)}
         result = self._runner.run(feeds, self._arrays)
         for name, value in result.states.items():

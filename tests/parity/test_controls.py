@@ -7,7 +7,7 @@ import pytest
 from control_cases import METHODS, NETWORKS, batches, images, model_of
 from tolerances import ENGINE_F32
 
-from edgelearn.controls import control_of, to_control_graph
+from edgelearn.controls import Control, to_control_graph
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.runtimes.onnx import OnnxSession
@@ -28,7 +28,7 @@ def test_a_few_steps(digits, name, method, optimizer):
     data = images(digits)
     # The engine's minGRU moves after every sample, its Graph after the batch.
     batch = 1 if name == "mingru" and method in ("dfa", "drtp") else 6
-    control = control_of(network, method, batch, SEED)
+    control = Control(network, method, batch, SEED)
     for rows in batches(STEPS, batch):
         loaded = control.buffers.load(data.x_train, data.y_train, rows)
         loss = control.step(*loaded, lr)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from control_cases import images, model_of
 
-from edgelearn.controls import control_of
+from edgelearn.controls import Control
 
 torch = pytest.importorskip("torch", reason="PyTorch, the peer of this test, is not installed")
 
@@ -55,7 +55,7 @@ def recurrent(t, x):
 def test_one_step_is_that_of_autograd(digits, name, scores):
     network = model_of(digits, name).network
     tensors = {k: torch.tensor(v, requires_grad=True) for k, v in network.stored().items()}
-    control = control_of(network, "bp", len(ROWS), 0)
+    control = Control(network, "bp", len(ROWS), 0)
     x, labels = control.buffers.load(images(digits).x_train, digits.y_train, ROWS)
     loss = F.cross_entropy(scores(tensors, torch.tensor(x)), torch.tensor(labels))
     loss.backward()

@@ -12,7 +12,7 @@ from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
 from edgelearn.config import TrainConfig
-from edgelearn.controls import _graph, control_of, to_control_graph, training_bytes
+from edgelearn.controls import Control, _graph, to_control_graph, training_bytes
 from edgelearn.controls._feedback import feedback
 from edgelearn.controls._fused import Fused
 from edgelearn.controls._interpreted import Interpreted
@@ -70,7 +70,7 @@ def act(activation, z):
 
 def one_step(digits, method, activation):
     network = network_of(digits, activation).network
-    control = control_of(network, method, len(ROWS), seed=SEED)
+    control = Control(network, method, len(ROWS), seed=SEED)
     x, labels = control.buffers.load(digits.x_train, digits.y_train, ROWS)
     kept = x.copy()
     return network, control, kept, labels
@@ -152,7 +152,7 @@ def test_dense_layers_by_kernels_and_by_a_graph(digits, method):
 def test_the_optimiser_of_the_recipe_is_used(digits, method, optimizer):
     network = model_of(digits, "dense", optimizer=optimizer).network
     before = {name: value.copy() for name, value in network.stored().items()}
-    control = control_of(network, method, len(ROWS), SEED)
+    control = Control(network, method, len(ROWS), SEED)
     control.step(*control.buffers.load(images(digits).x_train, digits.y_train, ROWS), 0.01)
     for name, value in network.stored().items():
         kept = ".p" in name  # a control has no use for a learned projection
@@ -163,7 +163,7 @@ def test_the_optimiser_of_the_recipe_is_used(digits, method, optimizer):
 def test_a_layer_that_does_not_learn_stays_and_passes_errors_on(digits, method):
     network = model_of(digits, "frozen").network
     before = {name: value.copy() for name, value in network.stored().items()}
-    control = control_of(network, method, len(ROWS), SEED)
+    control = Control(network, method, len(ROWS), SEED)
     control.step(*control.buffers.load(images(digits).x_train, digits.y_train, ROWS), 0.01)
     for name, value in network.stored().items():
         assert np.array_equal(value, before[name]) == name.startswith("conv2d2"), name
@@ -232,7 +232,7 @@ def test_the_card_names_the_method_and_its_own_memory(digits, method):
     assert report.working_set_bytes == training_bytes(model.network, config)
     if method == "tpsgd":
         return
-    control = control_of(model.network, method, config.batch, config.seed)
+    control = Control(model.network, method, config.batch, config.seed)
     held = sum(a.nbytes for a in vars(control.buffers).values() if isinstance(a, np.ndarray))
     held += sum(slab.nbytes for slab in control.buffers._activations)
     parameters = sum(p.nbytes for p in model.network.stored().values())
