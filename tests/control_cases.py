@@ -55,16 +55,20 @@ def images(digits):
     )
 
 
-def model_of(digits, name, *, method="bp", optimizer="sgd", **train):
+def model_of(digits, name, **train):
     """A new model of one of `NETWORKS`."""
-    head = {"kind": "dense", "units": 10, "activation": "softmax"}
+    return built(digits, NETWORKS[name], **train)
+
+
+def built(digits, layers, **train):
+    """A new model of these layers and a head."""
     tables = {
-        "name": name,
+        "name": "control",
         "dataset": {"name": "digits"},
-        "layers": [*NETWORKS[name], head],
-        "train": {"method": method, "optimizer": optimizer, **train},
+        "layers": [*layers, {"kind": "dense", "units": 10, "activation": "softmax"}],
+        "train": {"method": "bp", **train},
     }
-    return workflow.new_model(parse_recipe(tables, name), images(digits))
+    return workflow.new_model(parse_recipe(tables, "control"), images(digits))
 
 
 def batches(count, size):

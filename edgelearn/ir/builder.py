@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from edgelearn.arrays import Array, as_f32
@@ -39,6 +39,11 @@ class Builder:
     def nodes(self) -> Sequence[Node]:
         """The nodes so far, in their order."""
         return self._nodes
+
+    @property
+    def constants(self) -> Mapping[str, Array]:
+        """The constants so far."""
+        return self._constants
 
     def _refused(self, name: str, expected: str, got: str) -> GraphError:
         where = f"graph {self.name!r}, {name!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgelearn.ir.graph import Node
-from edgelearn.ir.ops import BinaryKind, Reduce, UnaryKind
+from edgelearn.ir.ops import Binary, BinaryKind, Reduce, UnaryKind
 from edgelearn.passes._shapes import spread
 
 if TYPE_CHECKING:
@@ -30,11 +30,27 @@ def binary(back: Backward, node: Node, kind: BinaryKind, d: str) -> None:
         case "div":
             _quotient(back, node, d)
         case "max" | "min":
-            more, less = (node.output, y) if kind == "max" else (y, node.output)
-            won = b.binary("mul", d, b.unary("sign", b.binary("sub", more, less)))
+            won = b.binary("mul", d, _first_wins(back, node, kind))
             back.send(x, won)
             if back.wants(y):
                 back.send(y, b.binary("sub", d, won))
+
+
+def _first_wins(back: Backward, node: Node, kind: BinaryKind) -> str:
+    """1 where the maximum or minimum is the first of two values, and not the second, else 0."""
+    b, (x, y), out = back.b, node.inputs, node.output
+    if kind == "max" and _is_leak(back, x, y):
+        return b.unary("relu", b.unary("sign", out))
+    return b.unary("sign", b.binary("sub", out, y) if kind == "max" else b.binary("sub", y, out))
+
+
+def _is_leak(back: Backward, x: str, y: str) -> bool:
+    """Whether `y` is a part of `x`, so that ``max(x, y)`` itself tells which: a leaky relu."""
+    maker = back.makers.get(y)
+    if maker is None or maker.op != Binary("mul") or maker.inputs[0] != x:
+        return False
+    factor = back.b.constants.get(maker.inputs[1])
+    return factor is not None and factor.shape == () and 0 < float(factor) < 1
 
 
 def _product(back: Backward, node: Node, d: str) -> None:

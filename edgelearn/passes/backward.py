@@ -55,6 +55,7 @@ class Backward:
     ) -> None:
         self.b = b
         self.weight = weight
+        self.makers = {node.output: node for node in b.nodes}
         self._reached = _reached(b.nodes, sources)
         self._collected = Collected(b)
         self._into: dict[str, str] = {}
