@@ -7,6 +7,7 @@ import math
 import platform
 import resource
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -96,12 +97,12 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     needed = training_bytes(network, recipe.train)
     if needed <= budget_bytes:
         return
-    smaller = (
-        msgspec.structs.replace(recipe.train, batch=batch)
-        for batch in range(recipe.train.batch - 1, 0, -1)
-    )
-    fitting = next((c for c in smaller if training_bytes(network, c) <= budget_bytes), None)
-    fix = f"-s train.batch={fitting.batch} fits" if fitting else "use fewer units"
+
+    def at(batch: int) -> int:
+        return training_bytes(network, msgspec.structs.replace(recipe.train, batch=batch))
+
+    fitting = bisect_right(range(1, recipe.train.batch), budget_bytes, key=at)
+    fix = f"-s train.batch={fitting} fits" if fitting else "use fewer units"
     raise OverBudget(
         f"recipe {recipe.name!r}",
         expected=f"a working set of at most {budget_bytes} bytes",
