@@ -15,7 +15,7 @@ from edgelearn.normalize import Normalizer
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
 from edgelearn.targets import projection
-from edgelearn.views import View, Whole, view_of
+from edgelearn.views import Whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,9 +193,8 @@ def _head(config: BlockConfig, out_shape: Shape) -> Readout:
 
 def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: int) -> Readout:
     local, layer = config.local, config.layer
-    view: View = view_of(block.out_shape)
-    if isinstance(layer, SequenceLearner):
-        view = layer.view(block.in_shape)
+    assert isinstance(layer, Learner | SequenceLearner)  # noqa: S101  chosen by the caller
+    view = layer.view(block.in_shape)
     loss = LOSSES[local.loss]
     if local.learn_projection and not isinstance(loss, ReadoutLoss):
         raise ConfigError(

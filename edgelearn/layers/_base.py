@@ -72,6 +72,9 @@ class Layer(Protocol):
 class Learner(Layer, Protocol):
     """A layer that learns from the derivative of its own loss by its activation."""
 
+    def view(self, in_shape: Shape) -> View:
+        """What the readout sees."""
+
     def update(
         self, params: Params, trace: Trace[F32], e: F32, rate: float, into: Params, scratch: F32
     ) -> None:
@@ -79,8 +82,8 @@ class Learner(Layer, Protocol):
 
         `into` is `params` itself, or arrays of their shapes that collect a gradient. `e` is the
         derivative of the summed local loss by the activation (by the pre-activation for a softmax
-        head); it is used up. Of an image it may be coarse: one value for a cell of pixels, as
-        `edgelearn.views` makes it.
+        head); it is used up. It may be coarse, as `view` makes it: of an image, one value for a
+        cell of pixels.
         """
 
     def emit_update(

@@ -8,12 +8,11 @@ import math
 import msgspec
 import numpy as np
 import pytest
-from layer_cases import CASES, LEARNERS, arrays, coarse, is_head, scratch, update_graph
+from layer_cases import CASES, LEARNERS, arrays, coarse, is_head, scratch, seen, update_graph
 from tolerances import ENGINE_F32, GRADIENT
 
 from edgelearn.ir import plan_arena, run
 from edgelearn.layers import Learner, examples, kinds
-from edgelearn.views import view_of
 
 
 def copies(params):
@@ -73,9 +72,9 @@ def summed_loss(layer, params, x, coefficients):
     a = layer.forward(params, x, out, scratch(layer, in_shape, batch)).a
     if is_head(layer):  # cross-entropy with soft labels: derivative by z is a - labels
         return -(coefficients * np.log(a.astype(np.float64))).sum()
-    view = view_of(layer.out_shape(in_shape))
-    seen = view.of(a, np.empty((batch, view.size), np.float32))
-    return (coefficients * seen.astype(np.float64)).sum()
+    view = seen(layer, in_shape)
+    features = view.of(a, np.empty((batch, view.size), np.float32))
+    return (coefficients * features.astype(np.float64)).sum()
 
 
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), LEARNERS)
