@@ -47,11 +47,24 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learn: bool = True
 
 
+class WiringConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one layer reads: the layer before it, or `inputs`, earlier ones by name.
+
+    "input" is the sample itself. Of several `join` makes one: "concat" along the last axis (a mask
+    is kept once), or "add". `name` is the kind and the place by default, such as ``dense1``.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$")] | None = None
+    inputs: tuple[str, ...] = ()
+    join: Literal["concat", "add"] = "concat"
+
+
 class BlockConfig(msgspec.Struct, frozen=True):
-    """One table of ``[[layers]]``: a layer and how it learns."""
+    """One table of ``[[layers]]``: a layer, how it learns, and where it reads."""
 
     layer: Layer
     local: LocalConfig
+    wiring: WiringConfig = WiringConfig()
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -126,14 +139,21 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
     layers = [
         {
             "kind": block.layer.kind,
-            **msgspec.to_builtins(block.layer),
-            **msgspec.to_builtins(block.local),
+            **_plain(block.layer),
+            **_plain(block.local),
+            **_plain(block.wiring),
         }
         for block in recipe.layers
     ]
     parts = ("dataset", "input", "train")
-    tables = {key: msgspec.to_builtins(getattr(recipe, key)) for key in parts}
+    tables = {key: _plain(getattr(recipe, key)) for key in parts}
     return {"name": recipe.name, **tables, "layers": layers}
+
+
+def _plain(settings: object) -> dict[str, Any]:
+    """`settings` as JSON gives them: no tuples."""
+    tables: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(settings))
+    return tables
 
 
 def _block(table: object, where: str) -> BlockConfig:
@@ -144,12 +164,21 @@ def _block(table: object, where: str) -> BlockConfig:
         raise ConfigError(where, expected="a kind of layer", got=got, fix='add kind = "dense"')
     if kind not in kinds():
         raise unknown(f"{where}, layer kind", kind, kinds())
-    local = {key: settings.pop(key) for key in LocalConfig.__struct_fields__ if key in settings}
+    parts: list[dict[str, Any]] = []
+    known = {"kind"}
+    for struct in (LocalConfig, WiringConfig):
+        names = struct.__struct_fields__
+        parts.append({key: settings.pop(key) for key in names if key in settings})
+        known.update(names)
     layer_kind: Any = kinds()[kind]
     for key in settings.keys() - set(layer_kind.__struct_encode_fields__):
-        known = {*layer_kind.__struct_encode_fields__, *LocalConfig.__struct_fields__, "kind"}
-        raise misspelt(where, "key", key, known)
-    return BlockConfig(convert(settings, layer_kind, where), convert(local, LocalConfig, where))
+        raise misspelt(where, "key", key, {*layer_kind.__struct_encode_fields__, *known})
+    local, wiring = parts
+    return BlockConfig(
+        convert(settings, layer_kind, where),
+        convert(local, LocalConfig, where),
+        convert(wiring, WiringConfig, where),
+    )
 
 
 def _override(tables: dict[str, Any], override: str) -> None:

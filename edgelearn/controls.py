@@ -60,16 +60,17 @@ class Control:
     Raises
     ------
     ConfigError
-        If a layer is not dense.
+        If a layer is not dense, or reads others than the one before it.
     """
 
     def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
-        for block in network.blocks:
-            if not isinstance(block.layer, Dense):
+        for index, block in enumerate(network.blocks):
+            plain = block.wiring.sources == (index - 1,)
+            if not isinstance(block.layer, Dense) or not plain:
                 raise ConfigError(
                     f"layer {block.name!r}, method {method!r}",
-                    expected="dense layers",
-                    got=block.layer.kind,
+                    expected="dense layers, each on top of the one before",
+                    got=block.layer.kind if plain else "one that reads others",
                     fix="train with method = 'tpsgd' or 'shallow'",
                 )
         self.method = method

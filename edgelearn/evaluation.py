@@ -43,7 +43,7 @@ def predict(network: Network, x: Array) -> F32:
     result = np.empty((len(x), len(network.classes)), np.float32)
     for rows in _batches(len(x), batch):
         ready, _ = buffers.load(x, np.zeros(len(x), np.int8), rows)
-        result[rows] = forward(network, ready, buffers)
+        result[rows] = forward(ready, buffers)
     return result
 
 
@@ -63,9 +63,9 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
     hits = np.zeros(len(network.blocks))
     loss = 0.0
     for rows in _batches(len(x), BATCH):
-        a, labels = buffers.load(x, y, rows)
+        ready, labels = buffers.load(x, y, rows)
         for index, block in enumerate(network.blocks):
-            a = buffers.forward(index, a).a
+            a = buffers.forward(index, buffers.source(index, ready)).a
             if block.readout is not None:
                 features = buffers.room(index, len(a)).space.features
                 guesses = block.scores(a, features).argmax(axis=1)

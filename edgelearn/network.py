@@ -16,6 +16,7 @@ from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
 from edgelearn.targets import projection
 from edgelearn.views import Whole
+from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,8 +25,8 @@ class Block:
 
     Attributes
     ----------
-    name : str
-        Such as ``dense1``; parameters are called ``dense1.w``.
+    wiring : Wiring
+        Its name, such as ``dense1`` (parameters are called ``dense1.w``), and what it reads.
     layer : Layer
     lr_scale : float
         The layer's share of the learning rate.
@@ -39,7 +40,7 @@ class Block:
         What the optimiser remembers.
     """
 
-    name: str
+    wiring: Wiring
     layer: Layer
     lr_scale: float
     in_shape: Shape
@@ -47,6 +48,11 @@ class Block:
     params: Params
     readout: Readout | None
     moments: Params = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the block is called."""
+        return self.wiring.name
 
     def learned(self) -> Params:
         """The arrays that training changes, by their names within the block."""
@@ -74,7 +80,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A stack of blocks for inputs of `in_shape` and labels that index `classes`."""
+    """Blocks in order, for inputs of `in_shape` and labels that index `classes`."""
 
     name: str
     in_shape: Shape
@@ -95,6 +101,13 @@ class Network:
     def learning(self) -> list[int]:
         """The numbers of the blocks that learn, the head last."""
         return [index for index, block in enumerate(self.blocks) if block.readout is not None]
+
+    def last_reader(self, index: int) -> int:
+        """The number of the last block that reads block number `index`; itself if none does."""
+        return max(
+            (n for n, block in enumerate(self.blocks) if index in block.wiring.sources),
+            default=index,
+        )
 
     def learning_only(self, indices: Collection[int]) -> Network:
         """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
@@ -153,21 +166,21 @@ def build(
         If the last layer is no head for these classes, or an earlier one is a head.
     """
     blocks: list[Block] = []
-    shape = in_shape
-    last = len(recipe.layers) - 1
+    shapes = {SAMPLE: in_shape}
     _check_head(recipe, len(classes))
-    for index in range(len(recipe.layers)):
-        blocks.append(_block(recipe, index, shape, len(classes), is_head=index == last))
-        shape = blocks[-1].out_shape
+    for index, wiring in enumerate(wire(recipe)):
+        shape = wiring.shape([shapes[source] for source in wiring.sources])
+        blocks.append(_block(recipe, index, wiring, shape, len(classes)))
+        shapes[index] = blocks[-1].out_shape
     optimizer = OPTIMIZERS[recipe.train.optimizer]
     return Network(recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks), optimizer)
 
 
-def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head: bool) -> Block:
+def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes: int) -> Block:
     config, seed = recipe.layers[index], recipe.train.seed
     layer, local = config.layer, config.local
     block = Block(
-        name=f"{layer.kind}{index + 1}",
+        wiring=wiring,
         layer=layer,
         lr_scale=local.lr_scale,
         in_shape=in_shape,
@@ -175,7 +188,7 @@ def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head
         params=layer.init(in_shape, seed, index),
         readout=None,
     )
-    if is_head:
+    if index == len(recipe.layers) - 1:
         block = replace(block, readout=_head(config, block.out_shape))
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:
         readout = _readout(config, block, classes, seed, index)
