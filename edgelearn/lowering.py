@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import BatchSize, OneHot, Reduce
-from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
+from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
@@ -101,19 +101,34 @@ class _Step:
 
 def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _Step) -> Trace[str]:
     """Forward pass and update of one block; what it does not learn is constant."""
-    learned = {k: b.state(f"{block.name}.{k}", v) for k, v in block.learned().items()}
+    moving = block.params if block.follows else block.learned()
+    learned = {k: b.state(f"{block.name}.{k}", v) for k, v in moving.items()}
     frozen = {k: v for k, v in block.params.items() if k not in learned}
     params = {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()} | learned
+    if block.follows:
+        _emit_following(b, block, learned, x, step)
     if block.readout is None:
         return block.layer.emit(b, params, x)
     moments = {k: b.state(f"{block.name}.{k}", v) for k, v in block.moments.items()}
     trace, descend = _emit_local(b, block, block.readout, params, x, step.labels)
     lr = step.lr if block.lr_scale == 1 else b.binary("mul", step.lr, b.scalar(block.lr_scale))
     new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
+    _update(b, block, new)
+    return trace
+
+
+def _emit_following(b: Builder, block: Block, params: Names, x: str, step: _Step) -> None:
+    """A block that follows its input `x`, and stays where it is at a rate of 0."""
+    assert isinstance(block.layer, Follower)  # noqa: S101  else it does not follow
+    samples = b.binary("mul", step.samples, b.unary("sign", step.lr))
+    _update(b, block, block.layer.emit_follow(b, params, x, samples))
+
+
+def _update(b: Builder, block: Block, new: Names) -> None:
+    """Say the next values of the states of `block`."""
     for key, value in new.items():
         name = f"{block.name}.{key}"
         b.update(name, b.rename(value, f"{name}.next"))
-    return trace
 
 
 def _emit_local(

@@ -1,7 +1,8 @@
 """What layers are: frozen settings; their parameters are passed in and out.
 
 Every layer fulfils `Layer`. What more it can do, it says by the methods it has: `Learner`
-descends a local loss, `Starter` takes its first parameters from the data without labels.
+descends a local loss, `Follower` keeps up with its inputs, `Starter` takes its first parameters
+from the data without labels.
 """
 
 from __future__ import annotations
@@ -160,6 +161,20 @@ class SequenceLearner(Layer, Protocol):
         self, b: Builder, params: Names, x: str, labels: str, readout: Readout, p: str | None
     ) -> Learning:
         """`learn` as nodes of a Graph; `p` is the projection."""
+
+
+@runtime_checkable
+class Follower(Layer, Protocol):
+    """A layer whose parameters follow its inputs: they move with the data, down no loss."""
+
+    def follow(self, params: Params, x: F32, scratch: F32) -> None:
+        """Move `params` towards what inputs `x` say."""
+
+    def emit_follow(self, b: Builder, params: Names, x: str, samples: str) -> Names:
+        """`follow` as nodes of a Graph: the new value of each of `params`.
+
+        `samples` is the number of samples of `x`, or 0 if nothing is to move.
+        """
 
 
 @runtime_checkable

@@ -71,9 +71,9 @@ class BatchNorm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
         return Trace(x, out)
 
-    def follow(self, params: Params, x: F32, samples: float, scratch: F32) -> None:
+    def follow(self, params: Params, x: F32, scratch: F32) -> None:
         channels = x.shape[-1]
-        share = min(samples / self.memory, 1.0)
+        share = min(len(x) / self.memory, 1.0)
         sums = scratch[: 4 * channels].reshape(4, channels)
         places = x.reshape(len(x), -1, channels)
         kernels.norms.follow(places, share, sums, params["mean"], params["variance"])
