@@ -148,6 +148,55 @@ class Cells:
         return b.binary("mul", cells, share)
 
 
+@dataclass(frozen=True)
+class RealSteps:
+    """The mean over the steps of a sequence (steps, units), or of those that its mask says.
+
+    A mask is the last channel, after the units. The error that comes back is that of the mean: how
+    much of it a step gets is `share`.
+    """
+
+    steps: int
+    units: int
+    masked: bool
+    copies = True
+
+    @property
+    def size(self) -> int:
+        return self.units
+
+    def share(self, a: F32) -> F32:
+        """What part of the mean each step is, shape (batch, steps)."""
+        if not self.masked:
+            return np.full((len(a), self.steps), 1 / self.steps, np.float32)
+        mask = a[:, :, self.units]
+        part: F32 = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        return part
+
+    def of(self, a: F32, out: F32) -> F32:
+        np.matmul(self.share(a)[:, None], a[:, :, : self.units], out=out[:, None])
+        return out
+
+    def back(self, e: F32) -> F32:
+        return e
+
+    def emit_share(self, b: Builder, a: str) -> str:
+        """`share` as nodes, shape (batch, steps, 1); without a mask a scalar."""
+        if not self.masked:
+            return b.scalar(1 / self.steps)
+        mask = b.apply(Slice(2, self.units, self.units + 1), a)
+        count = b.apply(Reduce("sum", (1,), keepdims=True), mask)
+        return b.binary("div", mask, b.binary("max", count, b.scalar(1)))
+
+    def emit(self, b: Builder, a: str) -> str:
+        states = b.apply(Slice(2, 0, self.units), a) if self.masked else a
+        parts = b.binary("mul", states, self.emit_share(b, a))
+        return b.apply(Reduce("sum", (1,)), parts)
+
+    def emit_back(self, b: Builder, e: str) -> str:
+        return e
+
+
 def emit_spread(b: Builder, e: str, shape: Shape) -> str:
     """The error of every pixel of images of `shape` from that of their cells, as nodes."""
     height, width, channels = shape

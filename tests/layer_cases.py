@@ -45,6 +45,9 @@ def arrays(layer, in_shape, batch):
     x = uniform(1, Stream.INIT, 1, (batch, *in_shape), 1.0)
     if getattr(layer, "masked", False):
         x[..., -1] = x[..., -1] > -0.5
+    if vocabulary := getattr(layer, "vocabulary", None):
+        tokens = x[..., 0] if layer.masked else x
+        tokens[:] = np.floor(vocabulary * (tokens + 1) / 2)
     e = uniform(2, Stream.INIT, 2, (batch, seen(layer, in_shape).size), 1.0)
     return params, x, e, np.empty((batch, *out_shape), np.float32)
 

@@ -29,6 +29,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -114,6 +115,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = a.reshape(op.shape)
         case OneHot():
             value = _one_hot(a, op.depth)
+        case ToInt():
+            value = a.astype(np.int64)
         case Gather():
             value = a[inputs[1]]
         case BatchSize():
