@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar, Literal
 
 import msgspec
@@ -27,7 +27,8 @@ from edgelearn.layers._images import (
     padding,
     require_room,
 )
-from edgelearn.layers._pca import Covariance, whitened_filters
+from edgelearn.layers._oja import Oja
+from edgelearn.layers._pca import Components, Covariance, wanted_components, whitened_filters
 from edgelearn.rng import Stream, uniform
 from edgelearn.views import Cells, emit_spread
 
@@ -48,11 +49,12 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Parts that channels and filters are split into: a filter sees the channels of its own part.
         As many groups as channels make the convolution depthwise.
     activation : {"relu", "leaky_relu", "tanh", "linear"}
-    init : {"random", "pca"}
-        pca: whitened principal components of patches, from the data without labels, a group on
+    init : {"random", "pca", "oja"}
+        pca: whitened principal components of patches, from the data without labels, each group on
         its own. From a random start local losses hardly improve on filters left random; from this
-        one they do. While it is made, it holds the covariance of patches: 8 bytes times the square
-        of ``kernel rows * kernel columns * channels / groups``, for each group.
+        one they do. While it is made it holds the covariance of patches, 8 bytes times the square
+        of ``kernel rows * kernel columns * channels / groups`` for each group. oja: much the same
+        components by a rule of steps, in the memory of the filters.
 
     Notes
     -----
@@ -68,7 +70,7 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dilation: Size = 1
     groups: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] = 1
     activation: Literal["relu", "leaky_relu", "tanh", "linear"] = "relu"
-    init_from: Literal["random", "pca"] = msgspec.field(default="random", name="init")
+    init_from: Literal["random", "pca", "oja"] = msgspec.field(default="random", name="init")
 
     @abstractmethod
     def padding_kind(self) -> Padding:
@@ -120,24 +122,31 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.init_from != "random"
 
     def start(self, params: Params, inputs: Iterable[F32]) -> None:
-        w = params["w"]
-        found = [Covariance(math.prod(w.shape[:3])) for _ in range(self.groups)]
+        w, each = params["w"], self.filters // self.groups
+        patch, signed = math.prod(w.shape[:3]), self.activation in GAINS
+        wanted = wanted_components(each, signed=signed)
+        found: list[Components] = [
+            Covariance(patch) if self.init_from == "pca" else Oja(patch, wanted)
+            for _ in range(self.groups)
+        ]
+        for group, rows in self._some_patches(inputs):
+            found[group].add(rows)
+        for group, components in enumerate(found):
+            part = slice(group * each, (group + 1) * each)
+            filters, params["b"][part] = whitened_filters(components, each, signed=signed)
+            w[..., part] = filters.reshape(*w.shape[:3], each)
+
+    def _some_patches(self, inputs: Iterable[F32]) -> Iterator[tuple[int, F32]]:
+        """About `PATCHES` of each image and group: the group's number, and rows of patches."""
         for x in inputs:
             g = self._geometry(x.shape[1:])
-            scratch = np.empty(g.patch_elements or g.out[1] * g.tile_rows * g.patch, np.float32)
+            scratch = np.empty(g.tile_rows * g.out[1] * g.patch, np.float32)
             step = max(1, math.prod(g.out[:2]) // PATCHES)
             for n, image in enumerate(as_images(self.form, self.kind, x)):
                 for first, rows in g.tiles():
-                    for group, statistics in enumerate(found):
+                    for group in range(self.groups):
                         seen = _conv.patches(g, image, first, rows, group, scratch)
-                        statistics.add(seen[(n - first * g.out[1]) % step :: step])
-        signed = self.activation in GAINS
-        each = self.filters // self.groups
-        for group, statistics in enumerate(found):
-            part = slice(group * each, (group + 1) * each)
-            filters, bias = whitened_filters(statistics, each, signed=signed)
-            w[..., part] = filters.reshape(*w.shape[:3], each)
-            params["b"][part] = bias
+                        yield group, seen[(n - first * g.out[1]) % step :: step]
 
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
         return self._geometry(in_shape).scratch
