@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tolerances import ENGINE_F32
 
-from edgelearn import engine, workflow
+from edgelearn import engine, kernels, workflow
 from edgelearn.config import parse_recipe
 from edgelearn.evaluation import evaluate, predict
 from edgelearn.export.onnx_writer import to_bytes
@@ -109,3 +109,15 @@ def test_it_learns(shaped):
     fit(network, data.x_train, data.y_train, recipe.train)
     layers = evaluate(network, data.x_test, data.y_test).layers
     assert max(layer.accuracy for layer in layers if layer.accuracy is not None) > 0.7
+
+
+def test_each_kernel_compiles_one_signature(shaped):
+    recipe, data = shaped
+    network = workflow.new_model(recipe, data).network
+    buffers = engine.Buffers(network, BATCH)
+    for rows in (np.arange(BATCH), np.arange(1)):
+        loaded = buffers.load(data.x_train, data.y_train, rows)
+        engine.train_step(buffers, *loaded, LR, network.learning())
+    for module in (kernels.dense, kernels.spatial, kernels.norms, kernels.lookup):
+        for name, function in vars(module).items():
+            assert len(getattr(function, "signatures", [])) <= 1, name
