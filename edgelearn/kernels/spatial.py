@@ -41,21 +41,25 @@ def patches(x: F32, first: int, channel: int, slide: Slide, out: F32) -> None:
     """
     sy, sx, dy, dx, top, left = slide
     zero = out.dtype.type(0)
-    height, width = x.shape[0], x.shape[1]
+    height, width, depth = x.shape[0], x.shape[1], out.shape[4]
     for r in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            for a in range(out.shape[2]):
-                y = (first + r) * sy + a * dy - top
-                for b in range(out.shape[3]):
-                    z = j * sx + b * dx - left
-                    spot = out[r, j, a, b]
-                    if 0 <= y < height and 0 <= z < width:
-                        pixel = x[y, z]
-                        for c in range(spot.size):
-                            spot[c] = pixel[channel + c]
-                    else:
-                        for c in range(spot.size):
-                            spot[c] = zero
+        for a in range(out.shape[2]):
+            y = (first + r) * sy + a * dy - top
+            for b in range(out.shape[3]):
+                shift = b * dx - left  # from the image's column 0 to that of the first window
+                start = min(max((sx - 1 - shift) // sx, 0), out.shape[1])
+                stop = min(max((width - 1 - shift) // sx + 1, start), out.shape[1])
+                if y < 0 or y >= height:
+                    stop = start
+                for j in range(start):
+                    for c in range(depth):
+                        out[r, j, a, b, c] = zero
+                for j in range(start, stop):
+                    for c in range(depth):
+                        out[r, j, a, b, c] = x[y, j * sx + shift, channel + c]
+                for j in range(stop, out.shape[1]):
+                    for c in range(depth):
+                        out[r, j, a, b, c] = zero
 
 
 @kernel
