@@ -61,6 +61,11 @@ class Geometry:
         return self.depth == 1 < self.groups
 
     @cached_property
+    def is_pointwise(self) -> bool:
+        """Whether a patch is a pixel as it lies."""
+        return self.kernel == self.strides == (1, 1) and self.groups == 1
+
+    @cached_property
     def parts(self) -> tuple[slice, ...]:
         """The filters of each group."""
         each = self.filters // self.groups
@@ -76,7 +81,8 @@ class Geometry:
     @cached_property
     def patch_elements(self) -> int:
         """Elements of the patches of a tile."""
-        return 0 if self.is_depthwise else self.tile_rows * self.out[1] * self.patch
+        copies = not (self.is_depthwise or self.is_pointwise)
+        return self.tile_rows * self.out[1] * self.patch if copies else 0
 
     @cached_property
     def scratch(self) -> int:
@@ -92,7 +98,12 @@ class Geometry:
 
 
 def patches(g: Geometry, x: F32, first: int, rows: int, group: int, scratch: F32) -> F32:
-    """What the filters of a group see of image `x` in these rows: (pixels, patch), in `scratch`."""
+    """What the filters of a group see of image `x` in these rows: (pixels, patch).
+
+    It lies in `scratch`, or in `x` if no element would move.
+    """
+    if g.is_pointwise:
+        return x[first : first + rows].reshape(-1, g.patch)
     size = rows * g.out[1] * g.patch
     view = scratch[:size].reshape(rows, g.out[1], *g.kernel, g.depth)
     kernels.spatial.patches(x, first, group * g.depth, g.slide, view)
