@@ -34,7 +34,7 @@ EXAMPLES = (
     (Conv2d(filters=6, kernel=5, stride=2, activation="leaky_relu"), (9, 8, 2)),
     (Conv2d(filters=3, kernel=2, padding="valid", activation="tanh"), (7, 7)),
     (Conv2d(filters=5, kernel=1, activation="linear"), (4, 4, 6)),
-    (Conv2d(filters=5, kernel=1, stride=2, groups=5), (5, 4, 5)),
+    (Conv2d(filters=5, kernel=1, stride=2, groups=5, activation="tanh"), (5, 4, 5)),
     (Conv2d(filters=6, groups=2, stride=2), (7, 6, 4)),
     (Conv2d(filters=4, groups=4, dilation=2, activation="tanh"), (7, 6, 4)),
     (Conv2d(filters=6, groups=3, padding="valid"), (9, 8, 3)),
