@@ -141,14 +141,24 @@ class Builder:
         return self.apply(Softmax(), a, name=name)
 
     def graph(self, outputs: Sequence[str]) -> Graph:
-        """The finished Graph; a state without an update keeps its value."""
+        """The finished Graph: the nodes that `outputs` and the next values of states need.
+
+        A state without an update keeps its value.
+        """
         states = [State(name, self._next.get(name, name), init) for name, init in self._states]
+        needed = {*outputs, *(state.output for state in states)}
+        nodes = []
+        for node in reversed(self._nodes):
+            if node.output in needed:
+                needed.update(node.inputs)
+                nodes.append(node)
+        idle = {node.output for node in self._nodes} - needed
         return Graph(
             name=self.name,
             inputs=tuple(self._inputs),
             outputs=tuple(outputs),
-            nodes=tuple(self._nodes),
-            specs=dict(self.specs),
+            nodes=tuple(reversed(nodes)),
+            specs={name: spec for name, spec in self.specs.items() if name not in idle},
             constants=dict(self._constants),
             states=tuple(states),
         )

@@ -135,8 +135,9 @@ class SequenceLearner(Layer, Protocol):
     is given the readout, and makes forward pass, error and update in one go.
     """
 
-    constants: ClassVar[frozenset[str]]
-    """Parameters that never change."""
+    @property
+    def constants(self) -> frozenset[str]:
+        """Parameters that never change."""
 
     def view(self, in_shape: Shape) -> View:
         """What the readout sees."""
