@@ -124,10 +124,23 @@ def steps(cell: int, sees: int, w: Weights, chunk: Chunk, carried: Carried) -> N
 
 
 @kernel
-def scale_gates(e: F32, d: F32) -> None:
-    """Onto `d` (rows, gates * units): each gate's slope times the error `e` (rows, units)."""
-    units = e.shape[1]
+def credit(sees: int, e: F32, counts: F32, d: F32) -> None:
+    """Onto slopes `d` (rows, gates * units): times the error of each row's state.
+
+    `e` (rows, features) is the error of what is seen, and is used up; a state is one part in
+    `counts` (rows,) of the mean.
+    """
+    units = e.shape[1] // 2 if sees == LAST_MEAN else e.shape[1]
     for n in range(d.shape[0]):
-        for first in range(0, d.shape[1], units):
+        share = e.dtype.type(1) / counts[n]
+        own, mean = e[n, :units], e[n, e.shape[1] - units :]
+        if sees == MEAN:
             for j in range(units):
-                d[n, first + j] *= e[n, j]
+                own[j] *= share
+        elif sees == LAST_MEAN:
+            for j in range(units):
+                own[j] += share * mean[j]
+        for first in range(0, d.shape[1], units):
+            gate = d[n, first : first + units]
+            for j in range(units):
+                gate[j] *= own[j]

@@ -43,6 +43,12 @@ class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def code(self) -> int:
         """The number that kernels know the cell by."""
 
+    @property
+    def sees(self) -> int:
+        """The number that kernels know `seen` by."""
+        r = kernels.recurrent
+        return {"last": r.LAST, "mean": r.MEAN, "last_mean": r.LAST_MEAN}[self.seen]
+
     @abstractmethod
     def emit_cell(
         self, b: Builder, params: Names, a: str, u: str | None, states: list[str]
@@ -131,12 +137,11 @@ class Pass:
         r, cell, space, params = kernels.recurrent, self.cell, self.space, self.params
         weights = r.Weights(params["u"], params["b"], cell.feedback(params), cell.rates(params))
         carried = r.Carried(space["states"], space["total"], space["sofar"])
-        sees = {"last": r.LAST, "mean": r.MEAN, "last_mean": r.LAST_MEAN}[cell.seen]
         x = cell.in_order(self.x)
         for first in range(0, x.shape[1], chunk_steps(len(x))):
             chunk = self._load(x[:, first : first + chunk_steps(len(x))])
             arrays = r.Chunk(*(chunk[key] for key in r.Chunk._fields[:-1]), space["z"])
-            r.steps(cell.code, sees, weights, arrays, carried)
+            r.steps(cell.code, cell.sees, weights, arrays, carried)
             self._put(chunk, first)
             yield chunk
 

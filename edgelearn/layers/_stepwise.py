@@ -89,7 +89,7 @@ class _Gradient:
         if self.p is not None:
             room.slopes[:] *= weights
             readout.descend(seen, -1.0, self.p, room)
-        self._collect(chunk, self._credit(e, chunk["counts"].reshape(rows, 1)))
+        self._collect(chunk, e)
 
     def _weights(self, chunk: dict[str, F32]) -> F32:
         """What the loss at each step weighs, shape (steps * batch, 1)."""
@@ -102,26 +102,12 @@ class _Gradient:
         found: F32 = (share * chunk["mask"]).reshape(-1, 1)
         return found
 
-    def _credit(self, e: F32, counts: F32) -> F32:
-        """The error of the state at each step, from that of what is seen; in place."""
-        units = self.cell.units
-        match self.cell.seen:
-            case "last":
-                return e
-            case "mean":
-                e /= counts
-                return e
-            case "last_mean":
-                e[:, units:] /= counts
-                e[:, :units] += e[:, units:]
-                return e[:, :units]
-
     def _collect(self, chunk: dict[str, F32], e: F32) -> None:
-        """Add a chunk of steps, given the error of their states."""
+        """Add a chunk of steps, given the error of what is seen after each."""
         space, units = self.space, self.cell.units
         d = chunk["a"].reshape(len(e), -1)
         block = space["block"].ravel()
-        kernels.recurrent.scale_gates(e, d)
+        kernels.recurrent.credit(self.cell.sees, e, chunk["counts"].ravel(), d)
         add_product(chunk["x"].reshape(len(e), -1), d, space["grad_w"], block)
         kernels.dense.add_rows(d, space["grad_b"])
         if self.cell.gains:
