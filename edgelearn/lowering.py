@@ -112,7 +112,8 @@ def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _St
     new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
     for key, value in new.items():
         name = f"{block.name}.{key}"
-        b.update(name, b.rename(value, f"{name}.next"))
+        if value != name:
+            b.update(name, b.rename(value, f"{name}.next"))
     return trace
 
 

@@ -52,7 +52,7 @@ def leaky(u: F32, b: F32, rates: F32, h: F32, a: F32, gain: F32) -> None:
 
 @kernel
 def gru(u: F32, b: F32, h: F32, a: F32, gain: F32) -> None:
-    """A GRU: gates r, z, c. Onto `gain`: r, by which the last slope of recurrent weights differs."""
+    """A GRU: gates r, z, c. Onto `gain`: r, the factor of the last slope for recurrent weights."""
     units = h.size
     one = a.dtype.type(1)
     r, z, c = a[:units], a[units : 2 * units], a[2 * units :]

@@ -41,9 +41,7 @@ def run(a: F32, b: F32, x: F32, features: int, h: F32, total: F32, out: F32) -> 
 
 
 @kernel
-def traces(
-    a: F32, b: F32, x: F32, work: F32, h: F32, total: F32, e: F32, s: F32, out: F32
-) -> None:
+def traces(a: F32, b: F32, x: F32, work: F32, h: F32, total: F32, e: F32, s: F32, out: F32) -> None:
     """`run`, and beside it the derivative of every state by its weights, forward in time.
 
     e, s: (features + 1, 2 units), derivatives of `h` and of `total` by weights and bias; `work`:

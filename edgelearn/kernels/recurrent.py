@@ -36,11 +36,13 @@ class Weights(NamedTuple):
 class Chunk(NamedTuple):
     """Steps of all samples: arrays (steps, batch, ...), and `z` (batch, gates * units) for work.
 
-    `a` holds products of inputs and weights, then slopes; `fed` is what was fed back; `gain` what
-    `edgelearn.kernels.cells` says, 0 where the mask is; `mask` and `counts` (steps, batch) which steps count, and how
-    many did so far, at least 1; `seen` is what a readout sees after each step.
+    `x` are inputs; `a` their products with weights, then slopes; `fed` what was fed back; `seen`
+    what a readout sees after each step; `gain` what `edgelearn.kernels.cells` says, 0 where the
+    mask is; `mask` and `counts` (steps, batch) which steps count and how many did so far, at
+    least 1.
     """
 
+    x: F32
     a: F32
     fed: F32
     gain: F32

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -17,11 +17,13 @@ from edgelearn.layers._cell_graph import CellStep, emit_forward
 from edgelearn.layers._sequence import Recurrent, cut
 from edgelearn.rng import Stream, uniform
 
+if TYPE_CHECKING:
+    from edgelearn.kernels.recurrent import Chunk
+
 ROWS = 64
 """Steps times samples that are held at once, unless the batch has more."""
 LONGEST = 32
 """Steps that are held at once, at most."""
-CHUNK_ARRAYS = ("x", "a", "fed", "gain", "seen", "mask", "counts")
 NOTHING = np.empty(0, np.float32)
 
 
@@ -74,6 +76,10 @@ class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """What the recurrent weights see of states `h`, as nodes."""
         return h
 
+    def emit_ready(self, b: Builder, params: Names) -> Names:
+        """What all steps need of `params`, as nodes before the first one."""
+        return params
+
     def init(self, in_shape: Shape, seed: int, index: int) -> Params:
         features, wide = self.features(in_shape), self.gates * self.units
         limit = math.sqrt(1 / self.units)
@@ -110,7 +116,7 @@ class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Trace(x, out)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
-        return emit_forward(self, b, params, x)
+        return emit_forward(self, b, self.emit_ready(b, params), x)
 
 
 def chunk_steps(batch: int) -> int:
@@ -129,39 +135,36 @@ class Pass:
         for key in ("states", "total", "sofar"):
             self.space[key][:] = 0
 
-    def chunks(self) -> Iterator[dict[str, F32]]:
-        """Run chunk after chunk; each leaves arrays by name, steps in front: ``x`` to ``counts``.
-
-        After the last one `out` is written.
-        """
+    def chunks(self) -> Iterator[Chunk]:
+        """Run chunk after chunk; after the last one `out` is written."""
         r, cell, space, params = kernels.recurrent, self.cell, self.space, self.params
         weights = r.Weights(params["u"], params["b"], cell.feedback(params), cell.rates(params))
         carried = r.Carried(space["states"], space["total"], space["sofar"])
         x = cell.in_order(self.x)
         for first in range(0, x.shape[1], chunk_steps(len(x))):
             chunk = self._load(x[:, first : first + chunk_steps(len(x))])
-            arrays = r.Chunk(*(chunk[key] for key in r.Chunk._fields[:-1]), space["z"])
-            r.steps(cell.code, cell.sees, weights, arrays, carried)
+            r.steps(cell.code, cell.sees, weights, chunk, carried)
             self._put(chunk, first)
             yield chunk
 
-    def _load(self, x: F32) -> dict[str, F32]:
+    def _load(self, x: F32) -> Chunk:
         """Inputs, mask and products of a chunk of steps; the other arrays as they are."""
-        chunk = {key: self.space[key][: x.shape[1]] for key in CHUNK_ARRAYS}
-        inputs, a, features = chunk["x"], chunk["a"], self.features
-        inputs[:] = x[:, :, :features].transpose(1, 0, 2)
-        chunk["mask"][:] = x[:, :, features].T if self.cell.masked else 1
-        rows = inputs.shape[0] * inputs.shape[1]
-        np.matmul(inputs.reshape(rows, -1), self.params["w"], out=a.reshape(rows, -1))
+        space, steps, features = self.space, x.shape[1], self.features
+        *timed, z = (space[key] for key in kernels.recurrent.Chunk._fields)
+        chunk = kernels.recurrent.Chunk._make([*(array[:steps] for array in timed), z])
+        chunk.x[:] = x[:, :, :features].transpose(1, 0, 2)
+        chunk.mask[:] = x[:, :, features].T if self.cell.masked else 1
+        rows = chunk.counts.size
+        np.matmul(chunk.x.reshape(rows, -1), self.params["w"], out=chunk.a.reshape(rows, -1))
         return chunk
 
-    def _put(self, chunk: dict[str, F32], first: int) -> None:
+    def _put(self, chunk: Chunk, first: int) -> None:
         """Write what the layer returns, as far as it is known after steps from `first` on."""
-        cell, seen = self.cell, chunk["seen"]
+        cell, seen = self.cell, chunk.seen
         if cell.returns != "sequence":
             self.out[:] = seen[-1]
             return
         out = cell.in_order(self.out)[:, first : first + len(seen)]
         out[:, :, : cell.units] = seen[:, :, : cell.units].transpose(1, 0, 2)
         if cell.masked:
-            out[:, :, cell.units] = chunk["mask"].T
+            out[:, :, cell.units] = chunk.mask.T

@@ -9,7 +9,7 @@ array of the size of the weights.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from edgelearn.layers._cell import Cell, Pass, chunk_steps
 from edgelearn.layers._stepwise_graph import emit_learning
 from edgelearn.layers.dense import BLOCK_ROWS, add_product
 from edgelearn.readout import Readout, Workspace
+
+if TYPE_CHECKING:
+    from edgelearn.kernels.recurrent import Chunk
 
 
 class Stepwise(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,16 +77,16 @@ class _Gradient:
         np.maximum(lengths, 1, out=lengths)
         self.p = np.zeros_like(lesson.into["p"]) if lesson.readout.learns else None
 
-    def judge(self, chunk: dict[str, F32]) -> None:
+    def judge(self, chunk: Chunk) -> None:
         """Errors of a chunk of steps, and what they add."""
         readout, labels = self.lesson.readout, self.lesson.labels
-        steps, rows = len(chunk["x"]), chunk["counts"].size
+        steps, rows = len(chunk.x), chunk.counts.size
         weights = self._weights(chunk)
         if not weights.any():
             return
         space = self.lesson.space
         room = Workspace(space.features, space.error[:rows], space.slopes[:rows], space.loss)
-        seen = chunk["seen"].reshape(rows, -1)
+        seen = chunk.seen.reshape(rows, -1)
         e = readout.error(seen, np.tile(labels, steps), room)
         e *= weights
         if self.p is not None:
@@ -91,28 +94,28 @@ class _Gradient:
             readout.descend(seen, -1.0, self.p, room)
         self._collect(chunk, e)
 
-    def _weights(self, chunk: dict[str, F32]) -> F32:
+    def _weights(self, chunk: Chunk) -> F32:
         """What the loss at each step weighs, shape (steps * batch, 1)."""
         lengths = self.space["lengths"]
-        place = chunk["counts"] / lengths
+        place = chunk.counts / lengths
         if self.cell.targets == "every":
             share = place * place * (6 * lengths / ((lengths + 1) * (2 * lengths + 1)))
         else:
             share = (place == 1).astype(np.float32)
-        found: F32 = (share * chunk["mask"]).reshape(-1, 1)
+        found: F32 = (share * chunk.mask).reshape(-1, 1)
         return found
 
-    def _collect(self, chunk: dict[str, F32], e: F32) -> None:
+    def _collect(self, chunk: Chunk, e: F32) -> None:
         """Add a chunk of steps, given the error of what is seen after each."""
         space, units = self.space, self.cell.units
-        d = chunk["a"].reshape(len(e), -1)
+        d = chunk.a.reshape(len(e), -1)
         block = space["block"].ravel()
-        kernels.recurrent.credit(self.cell.sees, e, chunk["counts"].ravel(), d)
-        add_product(chunk["x"].reshape(len(e), -1), d, space["grad_w"], block)
+        kernels.recurrent.credit(self.cell.sees, e, chunk.counts.ravel(), d)
+        add_product(chunk.x.reshape(len(e), -1), d, space["grad_w"], block)
         kernels.dense.add_rows(d, space["grad_b"])
         if self.cell.gains:
-            d[:, -units:] *= chunk["gain"].reshape(len(e), units)
-        add_product(chunk["fed"].reshape(len(e), -1), d, space["grad_u"], block)
+            d[:, -units:] *= chunk.gain.reshape(len(e), units)
+        add_product(chunk.fed.reshape(len(e), -1), d, space["grad_u"], block)
 
     def descend(self) -> None:
         """Move the weights."""

@@ -32,7 +32,9 @@ class Elman(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def code(self) -> int:
-        return kernels.recurrent.ELMAN_RELU if self.activation == "relu" else kernels.recurrent.ELMAN
+        return (
+            kernels.recurrent.ELMAN_RELU if self.activation == "relu" else kernels.recurrent.ELMAN
+        )
 
     def emit_cell(
         self, b: Builder, params: Names, a: str, u: str | None, states: list[str]

@@ -87,9 +87,7 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if readout.learns:
             readout.descend(seen, rate, into["p"], lesson.space)
         last, mean = self.split(e[0])
-        kernels.mingru.descend(
-            last, mean / count, rate, own.last, own.sums, into["w"], into["b"]
-        )
+        kernels.mingru.descend(last, mean / count, rate, own.last, own.sums, into["w"], into["b"])
 
     def _run(self, params: Params, x: F32, out: F32, space: _Space, *, traces: bool) -> np.float32:
         """One sequence, its final state and sums left in `space`; how many steps counted."""
