@@ -25,6 +25,7 @@ from edgelearn.trainer import Position
 from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
+GOLDEN_LR = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +43,14 @@ class Model:
     card: Mapping[str, Any]
 
 
-def golden_samples(dataset: Dataset) -> dict[str, Array]:
-    """A few test samples, chosen once and for all."""
+def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
+    """A few test samples, chosen once and for all, and the learning rate of the model.
+
+    Not a large one: training steps would carry rounding errors to any size.
+    """
     rows = permutation(0, Stream.GOLDEN, 0, len(dataset.x_test))[:GOLDEN_SAMPLES]
-    return {"golden/x": as_f32(dataset.x_test[rows]), "golden/y": dataset.y_test[rows]}
+    samples = {"golden/x": as_f32(dataset.x_test[rows]), "golden/y": dataset.y_test[rows]}
+    return {**samples, "golden/lr": as_f32(min(lr, GOLDEN_LR))}
 
 
 def to_bundle(model: Model) -> Bundle:
