@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from edgelearn.datasets import Dataset
 from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileError, UsageError
 from edgelearn.ir import BATCH, Builder, Graph, store
 from edgelearn.ir.store import Bundle
-from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
 from edgelearn.rng import Stream, permutation
@@ -65,6 +65,12 @@ def to_bundle(model: Model) -> Bundle:
     }
     graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
     return Bundle(graphs, meta, dict(model.golden))
+
+
+def with_stream(bundle: Bundle, where: str) -> Bundle:
+    """`bundle` with a Graph ``stream`` of one time step too; `where` is named in errors."""
+    stream = to_stream_graph(from_bundle(bundle, where).network)
+    return replace(bundle, graphs={**bundle.graphs, "stream": stream})
 
 
 def from_bundle(bundle: Bundle, where: str) -> Model:

@@ -22,6 +22,7 @@ from edgelearn.layers._base import (
     Params,
     SequenceLearner,
     Starter,
+    Streamer,
     Trace,
 )
 
@@ -35,6 +36,7 @@ __all__ = [
     "Params",
     "SequenceLearner",
     "Starter",
+    "Streamer",
     "Trace",
     "examples",
     "kinds",

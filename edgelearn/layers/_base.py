@@ -1,7 +1,8 @@
 """What layers are: frozen settings; their parameters are passed in and out.
 
 Every layer fulfils `Layer`. What more it can do, it says by the methods it has: `Learner`
-descends a local loss, `Starter` takes its first parameters from the data without labels.
+descends a local loss, `Starter` takes its first parameters from the data without labels, `Streamer`
+reads sequences step by step.
 """
 
 from __future__ import annotations
@@ -158,6 +159,22 @@ class SequenceLearner(Layer, Protocol):
         self, b: Builder, params: Names, x: str, labels: str, readout: Readout, p: str | None
     ) -> Learning:
         """`learn` as nodes of a Graph; `p` is the projection."""
+
+
+@runtime_checkable
+class Streamer(Layer, Protocol):
+    """A layer of sequences that can read them one time step at a time, as they come."""
+
+    def emit_step(self, b: Builder, params: Names, x: str, name: str) -> str:
+        """One time step `x` (batch, features) as nodes, what it remembers as states ``name.h``.
+
+        The activation: one time step too, or what the layer returns of all steps so far.
+
+        Raises
+        ------
+        ConfigError
+            If the layer needs to know the end.
+        """
 
 
 @runtime_checkable

@@ -13,8 +13,10 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Names, Params, Trace
-from edgelearn.layers._cell_graph import CellStep, emit_forward
-from edgelearn.layers._sequence import Recurrent, cut
+from edgelearn.layers._carried import Tally, held, keep
+from edgelearn.layers._cell_graph import CellStep, emit_forward, emit_step
+from edgelearn.layers._chunks import CHUNK, cut
+from edgelearn.layers._sequence import Recurrent
 from edgelearn.rng import Stream, uniform
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 ROWS = 64
 """Steps times samples that are held at once, unless the batch has more."""
-LONGEST = 32
-"""Steps that are held at once, at most."""
 NOTHING = np.empty(0, np.float32)
 
 
@@ -115,13 +115,20 @@ class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
             pass
         return Trace(x, out)
 
+    def emit_state(self, b: Builder, params: Names, x: tuple[str, str | None], name: str) -> str:
+        places = [f"{name}.{key}" for key in ("h", "cell")[: self.memories]]
+        old = [held(b, place, self.units) for place in places]
+        step = emit_step(self, b, self.emit_ready(b, params), x, old, Tally(b))
+        new = [keep(b, *pair) for pair in zip(places, step.states, strict=True)]
+        return new[0]
+
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         return emit_forward(self, b, self.emit_ready(b, params), x)
 
 
 def chunk_steps(batch: int) -> int:
     """Steps that are held at once for so many samples."""
-    return min(LONGEST, max(1, ROWS // batch))
+    return min(CHUNK, max(1, ROWS // batch))
 
 
 class Pass:

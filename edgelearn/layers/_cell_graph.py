@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Names, Trace
-from edgelearn.layers._tally import Tally
+from edgelearn.layers._carried import Tally
 
 if TYPE_CHECKING:
     from edgelearn.layers._cell import Cell

@@ -9,7 +9,7 @@ from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Reduce, Reshape, Slice
 from edgelearn.ir.tensor import BATCH
 from edgelearn.layers._base import Names
-from edgelearn.layers._tally import Tally
+from edgelearn.layers._carried import Tally
 
 if TYPE_CHECKING:
     from edgelearn.layers.mingru import MinGru

@@ -1,14 +1,13 @@
-"""What recurrent layers share: shapes, masks, chunks of time, what is returned and seen.
+"""What recurrent layers share: shapes, masks, direction, what is returned and seen.
 
 A sequence has shape (steps, features), or (steps, features + 1) if its last channel is a mask: 1
-for a step that counts, 0 for padding. Layers read at most `CHUNK` steps at a time, so that what
-training holds does not grow with the length.
+for a step that counts, 0 for padding.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -19,11 +18,10 @@ from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Reduce, Reshape, Slice
 from edgelearn.ir.tensor import BATCH
+from edgelearn.layers._base import Names
+from edgelearn.layers._carried import Tally, held, keep
 from edgelearn.rng import Stream, uniform
 from edgelearn.views import Whole
-
-CHUNK = 32
-"""Steps that are held at once."""
 
 Returns: TypeAlias = Literal["sequence", "last", "mean", "last_mean"]
 
@@ -156,6 +154,30 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """One step of the sequence that is returned."""
         return h if mask is None else b.apply(Concat(1), h, mask)
 
+    @abstractmethod
+    def emit_state(self, b: Builder, params: Names, x: tuple[str, str | None], name: str) -> str:
+        """Move the states of a stream by one step `x`, inputs and mask; the new state."""
+
+    def emit_step(self, b: Builder, params: Names, x: str, name: str) -> str:
+        if self.reverse:
+            raise ConfigError(
+                f"layer {name!r}",
+                expected="layers that read a sequence from its beginning, to stream it",
+                got="reverse = true, which begins at its end",
+                fix="export the whole sequence, or train without reverse",
+            )
+        inputs, mask = self.emit_apart(b, x)
+        h = self.emit_state(b, params, (inputs, mask), name)
+        if self.returns == "sequence":
+            return self.emit_together(b, h, mask)
+        if self.seen == "last":
+            return h
+        total, count = f"{name}.total", f"{name}.count"
+        tally = Tally(b, held(b, total, self.units), held(b, count, 1))
+        tally.add(h, mask)
+        tally.total, tally.sofar = keep(b, total, tally.total), keep(b, count, tally.sofar)
+        return self.emit_summary(b, h, tally.mean())
+
     def emit_judged(self, b: Builder, a: str) -> str:
         """`judged` as nodes."""
         if self.returns != "sequence":
@@ -210,19 +232,3 @@ def chrono(longest: float, units: int, seed: int, index: int) -> F32:
     """
     part = uniform(seed, Stream.BIAS, index, (units,), 0.5) + np.float32(0.5)
     return as_f32(np.log(1 + part * np.float32(max(longest - 2, 0))))
-
-
-def chunks(steps: int) -> Iterator[slice]:
-    """Slices of at most `CHUNK` steps that cover all."""
-    for first in range(0, steps, CHUNK):
-        yield slice(first, min(first + CHUNK, steps))
-
-
-def cut(scratch: F32, *shapes: Shape) -> list[F32]:
-    """Arrays of these shapes, one after the other in `scratch`."""
-    found, start = [], 0
-    for shape in shapes:
-        size = math.prod(shape)
-        found.append(scratch[start : start + size].reshape(shape))
-        start += size
-    return found

@@ -13,8 +13,10 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
-from edgelearn.layers._mingru_graph import Unrolled
-from edgelearn.layers._sequence import CHUNK, Recurrent, chrono, chunks, cut
+from edgelearn.layers._carried import held, keep
+from edgelearn.layers._chunks import CHUNK, chunks, cut
+from edgelearn.layers._mingru_graph import Unrolled, emit_move
+from edgelearn.layers._sequence import Recurrent, chrono
 from edgelearn.readout import Readout
 from edgelearn.rng import Stream, uniform
 
@@ -109,6 +111,11 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
             if returned is not None:
                 returned[part] = states
         return np.float32(max(x[:, features].sum(), 1) if self.masked else len(x))
+
+    def emit_state(self, b: Builder, params: Names, x: tuple[str, str | None], name: str) -> str:
+        state = f"{name}.h"
+        move = emit_move(b, self.units, params, x, held(b, state, self.units))
+        return keep(b, state, move.h)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         return Trace(x, self._emit_returned(b, Unrolled(self, b, params, x, traces=False)))

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from recurrent_networks import as_steps, recipe_of
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
-from edgelearn.config import parse_recipe
 from edgelearn.evaluation import predict
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
@@ -17,7 +17,6 @@ from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.runtimes.onnx import OnnxSession
 from edgelearn.trainer import Observer
 
-HEAD = {"kind": "dense", "units": 10, "activation": "softmax"}
 BOTH_WAYS = (
     {"kind": "gru", "units": 6, "name": "ahead", "returns": "sequence"},
     {
@@ -38,23 +37,6 @@ STACKS = {
     ),
     "lstm from the end": ({"kind": "lstm", "units": 6, "reverse": True, "targets": "last"},),
 }
-
-
-def recipe_of(*layers, **settings):
-    tables = {
-        "name": "rows",
-        "dataset": {"name": "digits"},
-        "input": {"over": "channel"},
-        "layers": [*layers, HEAD],
-        "train": {"schedule": "simultaneous", "batch": 16, **settings},
-    }
-    return parse_recipe(tables, "rows")
-
-
-def as_steps(data, steps):
-    """The digits as sequences of that many steps."""
-    shape = (-1, steps, 64 // steps)
-    return replace(data, x_train=data.x_train.reshape(shape), x_test=data.x_test.reshape(shape))
 
 
 def follow(network, data, batch, count):

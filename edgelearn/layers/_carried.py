@@ -1,8 +1,23 @@
-"""The running mean of states, as nodes of a Graph."""
+"""What goes on from step to step, as nodes of a Graph: states of a stream, a running mean."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgelearn.ir.builder import Builder
+from edgelearn.ir.tensor import BATCH
+
+
+def held(b: Builder, name: str, size: int) -> str:
+    """A state of a stream, (batch, size), 0 before the first step."""
+    return b.state(name, np.zeros((1, size), np.float32), (BATCH, size))
+
+
+def keep(b: Builder, state: str, value: str) -> str:
+    """Say that `value` is the next one of a state; what it is called from now on."""
+    new = b.rename(value, f"{state}.next")
+    b.update(state, new)
+    return new
 
 
 class Tally:
