@@ -71,17 +71,12 @@ def traces(a: F32, b: F32, x: F32, work: F32, h: F32, total: F32, e: F32, s: F32
 
 
 @kernel
-def descend(last: F32, mean: F32, rate: float, e: F32, s: F32, w: F32, b: F32) -> None:
-    """Onto `w`, `b`: ``- rate * (last * e + mean * s)``; last, mean: (units,), for both halves."""
+def add(last: F32, mean: F32, e: F32, s: F32, out: F32) -> None:
+    """Onto `out`: ``last * e + mean * s``; last, mean: (units,), for both halves."""
     units = last.size
-    step = -w.dtype.type(rate)
-    for i in range(w.shape[0]):
-        for j in range(units):
-            first, second = step * last[j], step * mean[j]
-            w[i, j] += first * e[i, j] + second * s[i, j]
-            w[i, units + j] += first * e[i, units + j] + second * s[i, units + j]
-    bias = w.shape[0]
-    for j in range(units):
-        first, second = step * last[j], step * mean[j]
-        b[j] += first * e[bias, j] + second * s[bias, j]
-        b[units + j] += first * e[bias, units + j] + second * s[bias, units + j]
+    for i in range(out.shape[0]):
+        for half in (0, units):
+            total = out[i, half : half + units]
+            first, second = e[i, half : half + units], s[i, half : half + units]
+            for j in range(units):
+                total[j] += last[j] * first[j] + mean[j] * second[j]

@@ -7,7 +7,6 @@ from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Shape
@@ -26,8 +25,8 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `w` (features, 2 units) holds both gates, z first. Neither gate reads `h`, so the derivative of
     a state by every weight follows from that of the state before, element by element: the layer
-    learns from its whole past, with one copy of its weights for the last state and one for the
-    mean, whatever the length; samples take turns.
+    learns from its whole past, with one copy of its weights for the last state, one for the mean
+    and one for the gradient of the batch, whatever the length; samples take turns.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
         wide = 2 * self.units
         rows = in_shape[1] + self.units + self.masked
-        traces = 2 * (self.features(in_shape) + 1) * wide
+        traces = 3 * (self.features(in_shape) + 1) * wide
         return 2 * self.units + CHUNK * (wide + rows) + 2 * wide + traces
 
     def readout_rows(self, in_shape: Shape, batch: int) -> int:
@@ -71,25 +70,28 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def learn(self, params: Params, x: F32, out: F32, lesson: Lesson) -> Trace[F32]:
         own = _Space(lesson.scratch, self.units, self.features(x.shape[1:]), self.masked)
+        own.gradient[:] = 0
+        gradient_p = np.zeros_like(lesson.into["p"]) if lesson.readout.learns else None
         seen = np.empty((1, self.seen_size), np.float32)
         for n in range(len(x)):
             count = self._run(params, x[n], out[n], own, traces=True)
             self.summary(own.h, own.total / count, seen[0])
             if self.returns != "sequence":
                 out[n] = seen[0]
-            self._descend(seen, count, lesson.labels[n : n + 1], own, lesson)
+            e = lesson.readout.error(seen, lesson.labels[n : n + 1], lesson.space)
+            if gradient_p is not None:
+                lesson.readout.descend(seen, -1.0, gradient_p, lesson.space)
+            last, mean = self.split(e[0])
+            kernels.mingru.add(last, mean / count, own.last, own.sums, own.gradient)
+        self._descend(own.gradient, gradient_p, lesson)
         return Trace(x, out)
 
-    def _descend(
-        self, seen: F32, count: np.float32, label: NDArray[np.int64], own: _Space, lesson: Lesson
-    ) -> None:
-        """Meet the local loss of one sequence that has just ended."""
-        readout, rate, into = lesson.readout, lesson.rate, lesson.into
-        e = readout.error(seen, label, lesson.space)
-        if readout.learns:
-            readout.descend(seen, rate, into["p"], lesson.space)
-        last, mean = self.split(e[0])
-        kernels.mingru.descend(last, mean / count, rate, own.last, own.sums, into["w"], into["b"])
+    def _descend(self, gradient: F32, gradient_p: F32 | None, lesson: Lesson) -> None:
+        """Move weights and bias, when all samples have met their loss."""
+        parts = {"w": gradient[:-1], "b": gradient[-1], "p": gradient_p}
+        for key, part in parts.items():
+            if part is not None:
+                kernels.moments.follow(part.ravel(), lesson.rate, lesson.into[key].ravel())
 
     def _run(self, params: Params, x: F32, out: F32, space: _Space, *, traces: bool) -> np.float32:
         """One sequence, its final state and sums left in `space`; how many steps counted."""
@@ -146,9 +148,9 @@ class _Space:
         rows = (CHUNK, features + masked), (CHUNK, units + masked)
         traces = (features + 1, 2 * units)
         self.h, self.total, self.products, self.work, *rest = cut(
-            scratch, *sizes, *rows, traces, traces
+            scratch, *sizes, *rows, traces, traces, traces
         )
-        self.steps, self.states, self.last, self.sums = rest
+        self.steps, self.states, self.last, self.sums, self.gradient = rest
 
     def clear(self, *, traces: bool) -> None:
         """Begin a sequence."""

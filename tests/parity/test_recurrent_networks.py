@@ -35,6 +35,10 @@ STACKS = {
         {"kind": "leaky", "units": 9, "groups": 4, "returns": "sequence"},
         {"kind": "leaky", "units": 8, "trainable": True, "learn_projection": True},
     ),
+    "mingru": (
+        {"kind": "mingru", "units": 6, "returns": "sequence"},
+        {"kind": "mingru", "units": 5, "learn_projection": True},
+    ),
     "lstm from the end": ({"kind": "lstm", "units": 6, "reverse": True, "targets": "last"},),
 }
 
