@@ -12,6 +12,7 @@ from edgelearn.datasets import Source
 from edgelearn.errors import ConfigError, OptionError, unknown
 from edgelearn.layers import Layer, kinds
 from edgelearn.optimizers import OptimizerKind
+from edgelearn.rates import Setting as RateSetting
 from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
 from edgelearn.targets import ProjectionKind
 
@@ -68,21 +69,26 @@ class BlockConfig(msgspec.Struct, frozen=True):
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[train]``. `lr` is the first learning rate; `lr_schedule` says how it falls.
+    """``[train]``. `lr` is the learning rate; `lr_schedule`, of `edgelearn.rates`, its course.
 
     `schedule`: "layerwise" trains one layer after the other, each for all `epochs`;
     "simultaneous" updates all layers in every step. `method`: "tpsgd", or one of the controls of
-    `edgelearn.controls` to compare it with.
+    `edgelearn.controls` to compare it with. `validation` is the share of the training part that is
+    held out; with `patience`, a stage ends when it has not improved there for so many epochs, and
+    keeps the parameters that were best: by the local loss of its layer, or by the accuracy of the
+    head when all layers learn at once.
     """
 
     epochs: Positive = 20
     batch: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 32
     lr: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] = 0.05
-    lr_schedule: Literal["constant", "cosine"] = "cosine"
+    lr_schedule: RateSetting = "cosine"
     seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
     schedule: Literal["layerwise", "simultaneous"] = "layerwise"
     method: Method = "tpsgd"
     optimizer: OptimizerKind = "sgd"
+    validation: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
+    patience: Positive | None = None
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -130,8 +136,20 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
         dataset=convert(parts.get("dataset"), Source, f"{where}, [dataset]"),
         layers=tuple(blocks),
         input=convert(parts.get("input", {}), InputConfig, f"{where}, [input]"),
-        train=convert(parts.get("train", {}), TrainConfig, f"{where}, [train]"),
+        train=_train(parts.get("train", {}), f"{where}, [train]"),
     )
+
+
+def _train(table: object, where: str) -> TrainConfig:
+    train = convert(table, TrainConfig, where)
+    if train.patience is not None and not train.validation:
+        raise ConfigError(
+            f"{where}, patience",
+            expected="samples held out to judge by",
+            got="validation = 0",
+            fix="add validation = 0.1",
+        )
+    return train
 
 
 def to_tables(recipe: Recipe) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class Buffers:
     """All arrays that a step of up to `batch` samples needs besides parameters.
 
     With `keep_all` no activation is written over before the step ends, as backpropagation needs
-    it, and there is room for the errors of two layers.
+    it, and there is room for the errors of two layers. `loss` holds the summed loss and the right
+    guesses of what was judged last; `right` counts each block's right guesses while it learns.
     """
 
     def __init__(self, network: Network, batch: int, *, keep_all: bool = False) -> None:
@@ -127,7 +128,8 @@ class Buffers:
         self._scratch = np.empty(sizes.scratch, np.float32)
         self._gradient = np.empty(sizes.gradient, np.float32)
         self._labels = np.empty(batch, np.int64)
-        self.loss = np.zeros(1, np.float32)
+        self.loss = np.zeros(2, np.float32)
+        self.right = np.zeros(len(network.blocks), np.int64)
         self._rooms: dict[tuple[int, int], Room] = {}
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
@@ -197,16 +199,19 @@ class Buffers:
     def learn(self, index: int, x: F32, labels: NDArray[np.int64], lr: float) -> None:
         """Forward pass and local update of block number `index` on its own input `x`.
 
-        The summed loss before the update is then in `loss`.
+        The summed loss before the update is then in `loss`, with the right guesses. Of sequences
+        those count that are made at the end.
         """
         block, room = self.network.blocks[index], self.room(index, len(x))
         readout, rate = block.readout, lr * block.lr_scale
         assert readout is not None  # noqa: S101  only blocks that learn are asked to
-        self.loss[0] = 0
+        self.loss[:] = 0
         into, share = self.target(block, rate, len(x))
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
+            guesses = block.scores(room.out, room.space.features).argmax(axis=1)
+            self.loss[1] = (guesses == labels).sum()
         else:
             trace = self.forward(index, x)
             e = readout.error(trace.a, labels, room.space)
@@ -215,6 +220,17 @@ class Buffers:
             assert room.learner is not None  # noqa: S101  else it has no readout
             room.learner.update(block.params, trace, e, share, into, room.scratch)
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
+        self.right[index] += int(self.loss[1])
+
+    def judge(self, index: int, labels: NDArray[np.int64]) -> None:
+        """Add to `loss` what block number `index` reaches by what it made last; none learns."""
+        block, room = self.network.blocks[index], self.room(index, len(labels))
+        assert block.readout is not None  # noqa: S101  only blocks with one are asked
+        seen = room.out if room.sequence is None else room.sequence.judged(room.out)
+        rows = len(room.space.error)
+        for start in range(0, len(labels), rows):
+            part = slice(start, start + rows)
+            block.readout.error(seen[part], labels[part], room.space.rows(len(labels[part])))
 
 
 def _view(buffer: F32, shape: Shape) -> F32:
@@ -282,5 +298,6 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     stored = sum(value.nbytes for value in network.stored().values())
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
-    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 4
-    return stored + fixed + normalizer + buffers
+    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch
+    counts = 8 + 8 * len(network.blocks)
+    return stored + fixed + normalizer + buffers + counts

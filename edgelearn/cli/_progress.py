@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,23 +12,28 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from typing_extensions import Self
 
+from edgelearn.cli._output import human_bytes
 from edgelearn.datasets import Dataset
 from edgelearn.datasets import Progress as Tell
 from edgelearn.modelfile import Model
-from edgelearn.trainer import EpochReport, Position, stages
+from edgelearn.progress import EpochReport, Position
+from edgelearn.trainer import run_bytes, span, stages
 
 PLAIN_EVERY_S = 5.0
 
 
 class Watch:
-    """Follows a training run: layer, epoch, loss, samples per second, time left."""
+    """Follows a training run: layer, epoch, loss, accuracy, samples per second, memory, time left.
+
+    Accuracies are those of the learning layers' own readouts: of samples that they had yet to learn
+    from, and of held-out ones.
+    """
 
     def __init__(self, model: Model, dataset: Dataset) -> None:
-        config = model.recipe.train
-        self.batch = config.batch
-        self.epochs = config.epochs
-        self.steps = math.ceil(len(dataset.x_train) / config.batch)
-        total = self.steps * config.epochs * len(stages(model.network, config))
+        config, network = model.recipe.train, model.network
+        self.batch, self.epochs = config.batch, config.epochs
+        self.steps = span(config, len(dataset.x_train)).epoch_steps
+        self.memory = human_bytes(run_bytes(network, config))
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"),
@@ -40,8 +44,10 @@ class Watch:
             disable=not self.console.is_terminal,
             transient=True,
         )
+        total = self.steps * config.epochs * len(stages(network, config))
         self.task = self.bar.add_task("compiling kernels", total=total, note="")
-        self.began = self.told = time.monotonic()
+        self.began = self.told = self.lap = time.monotonic()
+        self.lap_steps = 0
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -58,20 +64,33 @@ class Watch:
     def on_step(self, position: Position, loss: float) -> None:
         """Move the bar; `advance` is cheap, drawing is throttled by rich."""
         done = (position.stage * self.epochs + position.epoch) * self.steps + position.step + 1
+        self.lap_steps += 1
         if done == 1 or done % 16 == 0:
             self.bar.update(self.task, completed=done)
 
     def on_epoch(self, report: EpochReport) -> None:
         """Say what the epoch reached."""
+        now = time.monotonic()
+        speed = self.lap_steps * self.batch / (now - self.lap)
+        self.lap, self.lap_steps = now, 0
         name = report.layer if report.stages > 1 else "all layers"
         what = f"{name}, epoch {report.epoch}/{report.epochs}"
-        note = f"loss {report.loss:.4f}"
+        note = f"{_reached(report)}, {speed:,.0f} samples/s, {self.memory}"
         self.bar.update(self.task, description=what, note=note)
-        now = time.monotonic()
         last = report.epoch == report.epochs
         if self.bar.disable and (last or now - self.told >= PLAIN_EVERY_S):
             self.told = now
             click.echo(f"{what}: {note}, {now - self.began:.1f} s", err=True)
+
+
+def _reached(report: EpochReport) -> str:
+    """Loss and accuracies of an epoch in words."""
+    parts = [f"loss {report.loss:.4f}"]
+    for title, accuracies in (("local", report.accuracies), ("held-out", report.held_out)):
+        if accuracies:
+            shares = " ".join(f"{value:.1%}" for value in accuracies.values())
+            parts.append(f"{title} accuracy {shares}")
+    return ", ".join(parts)
 
 
 @contextmanager

@@ -20,6 +20,12 @@ from edgelearn.cli._output import emit, json_option
     help="Where the model goes.",
 )
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
+@click.option(
+    "--more", type=click.IntRange(min=1), metavar="EPOCHS", help="RECIPE is a model: train it on."
+)
+@click.option(
+    "--anneal", type=click.IntRange(min=1), metavar="EPOCHS", help="Then let its rate fall."
+)
 @click.option("--budget", help="Refuse to start if the working set is larger, e.g. 24MB.")
 @click.option(
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe."
@@ -30,6 +36,8 @@ def command(
     data: Path | None,
     out: Path,
     resume: bool,
+    more: int | None,
+    anneal: int | None,
     budget: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -38,11 +46,13 @@ def command(
 
     RECIPE is a TOML file; without it, a small network learns the real handwritten digits that
     are shipped with edgelearn. Ctrl-C or SIGTERM leaves a checkpoint that --resume goes on from.
+    A model whose lr_schedule is infinite may stand for RECIPE: it goes on from its plateau.
 
     \b
     Example:
       edgelearn train
       edgelearn train models/mnist-mlp.toml -s train.epochs=5
+      edgelearn train model.safetensors --data new.npz --more 2 --anneal 1 --out settled.safetensors
     """
     from edgelearn.cli import _training
     from edgelearn.files import require_writable
@@ -50,6 +60,8 @@ def command(
     require_writable(out)
     if resume:
         model, dataset = _training.resumed(out, recipe, data, overrides)
+    elif recipe is not None and recipe.suffix == ".safetensors":
+        model, dataset = _training.continued(recipe, data, overrides, more or 0, anneal or 0)
     else:
         model, dataset = _training.begun(recipe, data, overrides)
     if budget is not None:
