@@ -129,7 +129,7 @@ class Buffers:
         self._gradient = np.empty(sizes.gradient, np.float32)
         self._labels = np.empty(batch, np.int64)
         self.loss = np.zeros(2, np.float32)
-        self.right = np.zeros(len(network.blocks), np.int64)
+        self.right = [0] * len(network.blocks)
         self._rooms: dict[tuple[int, int], Room] = {}
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
@@ -298,6 +298,5 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     stored = sum(value.nbytes for value in network.stored().values())
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
-    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch
-    counts = 8 + 8 * len(network.blocks)
-    return stored + fixed + normalizer + buffers + counts
+    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 8
+    return stored + fixed + normalizer + buffers

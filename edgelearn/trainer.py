@@ -151,7 +151,7 @@ class _Run:
     def _count(self, learning: Sequence[int], progress: Progress) -> None:
         """Begin to count an epoch, or go on with one."""
         self.loss = progress.loss
-        self.buffers.right[:] = 0
+        self.buffers.right = [0] * len(self.network.blocks)
         for index, right in zip(learning, progress.right, strict=False):
             self.buffers.right[index] = right
 
@@ -195,10 +195,10 @@ class _Run:
         if self.control:
             return {}
         right, count = self.buffers.right, len(self.rows)
-        return {self.network.blocks[i].name: int(right[i]) / count for i in learning}
+        return {self.network.blocks[i].name: right[i] / count for i in learning}
 
     def _standing(self, position: Position, best: Best) -> Standing:
-        right = tuple(int(self.buffers.right[index]) for index in self.plan[position.stage])
+        right = tuple(self.buffers.right[index] for index in self.plan[position.stage])
         progress = Progress(
             position.stage,
             position.epoch,

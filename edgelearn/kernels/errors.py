@@ -8,8 +8,8 @@ from edgelearn.kernels._jit import F32, Labels, kernel
 
 
 @kernel
-def count_right(labels: Labels, scores: F32, tally: F32) -> None:
-    """Add to `tally`, its second number: in how many rows of `scores` the label's is the largest.
+def count_right(labels: Labels, scores: F32, loss: F32) -> None:
+    """Add to the second number of `loss`: in how many rows the label's score is the largest.
 
     Of equal scores the first counts, as in NumPy's argmax.
     """
@@ -19,7 +19,7 @@ def count_right(labels: Labels, scores: F32, tally: F32) -> None:
             if scores[n, c] > scores[n, best]:
                 best = c
         if best == labels[n]:
-            tally[1] += scores.dtype.type(1)
+            loss[1] += scores.dtype.type(1)
 
 
 @kernel

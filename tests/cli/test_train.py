@@ -20,7 +20,7 @@ from edgelearn.errors import EdgelearnError
 
 KEYS = [
     *("model", "recipe", "seed", "epochs", "samples", "seconds", "samples_per_second"),
-    *("accuracy", "loss", "working_set_bytes", "peak_rss_bytes", "layers"),
+    *("accuracy", "loss", "working_set_bytes", "peak_rss_bytes", "layers", "history"),
 ]
 QUICK = ("-s", "train.epochs=1")
 
@@ -52,7 +52,7 @@ def test_the_default_learns_the_digits(ask, here):
     assert found["peak_rss_bytes"] > found["working_set_bytes"] > 50_000
     assert [p.name for p in here.iterdir()] == ["model.safetensors"]
     model = modelfile.load(here / "model.safetensors")
-    assert model.position is None
+    assert model.standing is None
     assert model.card["accuracy"] == found["accuracy"]
     assert "loss" in done.err
     assert "Traceback" not in done.err
@@ -176,7 +176,7 @@ def kept(here):
         (["-s", "layers.0.units=5"], ["E2006"]),
         (["-s", "dataset.name=minst"], ["E2002", "write 'mnist'"]),
         (["-s", "train.lr=inf"], ["E2001", "lr"]),
-        (["--budget", "10"], ["E2005 recipe 'digits-mlp'", "10 bytes", "98732 bytes"]),
+        (["--budget", "10"], ["E2005 recipe 'digits-mlp'", "10 bytes", "98736 bytes"]),
         (["--budget", "abc"], ["E2001 option --budget", "'abc'"]),
         (["--budget", ""], ["E2001 option --budget"]),
         (["--budget", "-5"], ["E2001 option --budget", "'-5'"]),
@@ -333,7 +333,7 @@ def test_a_signal_leaves_a_checkpoint(started, ask, here, uninterrupted, number,
     assert "Traceback" not in err
     assert (here / "model.safetensors").read_bytes() == b"old model"
     checkpoint = modelfile.load(here / "model.ckpt.safetensors")
-    assert checkpoint.position.stage == 1
+    assert checkpoint.standing.progress.stage == 1
     assert not same(checkpoint.network.stored(), uninterrupted)
     done = ask("train", "--resume", "--json")
     assert list(done.json) == KEYS
