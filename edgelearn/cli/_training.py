@@ -73,6 +73,20 @@ def resumed(
     return model, load(source)
 
 
+def model_file(recipe: Path | None, more: int, anneal: int) -> Path | None:
+    """RECIPE if it is a model to go on with; only then may there be `more` epochs or `anneal`."""
+    if recipe is not None and recipe.suffix == ".safetensors":
+        return recipe
+    if more or anneal:
+        raise OptionError(
+            f"option --{'more' if more else 'anneal'}",
+            expected="a model in place of RECIPE, to go on with",
+            got="none" if recipe is None else repr(str(recipe)),
+            fix="write e.g. edgelearn train model.safetensors --anneal 5",
+        )
+    return None
+
+
 def continued(
     path: Path, data: Path | None, overrides: Sequence[str], more: int, anneal: int
 ) -> tuple[Model, Dataset]:

@@ -139,6 +139,51 @@ def test_mnist_files_as_data(ask, here, mnist_folder):
     assert by_name["accuracy"] == by_path["accuracy"] > 0.85
 
 
+def test_what_is_told_of_each_epoch(ask, small, here):
+    """On stderr one line a stage at least, in the report and in the file every epoch."""
+    done = ask("train", small, "--json", "-s", "train.validation=0.2")
+    assert [epoch["layer"] for epoch in done.json["history"]] == ["dense1"] * 2 + ["dense2"] * 2
+    for epoch in done.json["history"]:
+        (local,), (held_out,) = epoch["accuracies"].values(), epoch["held_out"].values()
+        assert 0 <= local <= 1
+        assert 0 <= held_out <= 1
+    number = r"\d[\d,]*"
+    line = (
+        r"dense2, epoch 2/2: loss \d\.\d{4}, local accuracy \d+\.\d%, "
+        rf"held-out accuracy \d+\.\d%, {number} samples/s, [\d.]+ KiB, \d+\.\d s"
+    )
+    assert re.search(line, done.err), done.err
+    described = ask("inspect", "model.safetensors", "--json").json
+    assert described["history"] == done.json["history"]
+    assert "history" not in described["card"]
+
+
+INFINITE = ("-s", "train.schedule=simultaneous", "-s", "train.lr_schedule=infinite")
+
+
+def test_a_stage_may_end_early(ask, small):
+    wide = ("-s", "train.epochs=50", "-s", "train.validation=0.2", *INFINITE)
+    plain = ask("train", small, "--json", *wide).json
+    early = ask("train", small, "--json", *wide, "-s", "train.patience=2").json
+    assert len(plain["history"]) == 50
+    assert len(early["history"]) < 50
+    assert early["working_set_bytes"] > plain["working_set_bytes"]
+
+
+def test_a_model_on_its_plateau_goes_on(ask, small, here):
+    ask("train", small, *INFINITE)
+    before = (here / "model.safetensors").read_bytes()
+    more = ("train", "model.safetensors", "--json", "--out", "new.safetensors")
+    done = ask(*more, "--more", 3, "--anneal", 1).json
+    assert (done["epochs"], len(done["history"])) == (6, 6)
+    assert (here / "model.safetensors").read_bytes() == before
+    np.savez(here / "new.npz", **np.load(here / "data.npz"))
+    again = ask("train", "new.safetensors", "--json", "--more", 1, "--data", "new.npz").json
+    assert again["epochs"] == 7
+    model = modelfile.load(here / "model.safetensors")
+    assert model.recipe.dataset.path == "new.npz"
+
+
 # What it refuses, before it begins
 
 
@@ -182,6 +227,13 @@ def kept(here):
         (["--budget", "-5"], ["E2001 option --budget", "'-5'"]),
         (["--budget", "nan"], ["E2001 option --budget"]),
         (["--budget", "24XB"], ["E2001 option --budget", "MiB"]),
+        (["model.safetensors"], ["E2006 model 'model.safetensors'", "--more", "got neither"]),
+        (["model.safetensors", "--more", "1", "-s", "a.b=1"], ["E2006", "no -s"]),
+        (["--anneal", "1"], ["E2006 option --anneal", "a model"]),
+        (["r.toml", "--more", "1"], ["E2006 option --more", "a model"]),
+        (["--resume", "--more", "1"], ["E2006 option --more", "a model"]),
+        (["-s", "train.patience=2"], ["E2001", "[train], patience", "validation = 0.1"]),
+        (["-s", "train.lr_schedule={kind='cosine',warmup=9999}"], ["E2001 train.lr_schedule"]),
         (["--resume", "r.toml"], ["E2006 option --resume", "no recipe"]),
         (["--resume", "-s", "train.epochs=2"], ["E2006 option --resume", "no -s"]),
         (["--resume", "--out", "new"], ["E2003 checkpoint 'new.ckpt.safetensors'", "begin anew"]),
