@@ -46,7 +46,7 @@ class Standing:
 
 
 class EpochReport(msgspec.Struct, frozen=True):
-    """One epoch that is done, counted from 1.
+    """One epoch that is done, counted from 1; `last` says that its stage is done too.
 
     `loss` is the mean of the last learning layer's, `accuracies` what the readout of each learning
     layer guessed right on the samples that it then learned from; `held_out_loss` and `held_out`
@@ -58,6 +58,7 @@ class EpochReport(msgspec.Struct, frozen=True):
     layer: str
     epoch: int
     epochs: int
+    last: bool
     loss: float
     accuracies: dict[str, float] = {}
     held_out_loss: float | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -170,24 +169,26 @@ class _Run:
 
     def _end_epoch(self, stage: int, epoch: int, best: Best) -> None:
         """Judge by the held-out samples, and tell of the epoch."""
-        learning = self.plan[stage]
+        learning, held_out, held_out_loss = self.plan[stage], {}, None
+        if len(self.held):
+            judged = learning[-1:] if self.control else learning
+            found = judge(self.buffers, self.x, self.y, self.held, judged)
+            held_out_loss, accuracy = found[max(learning)]
+            self._require_finite(held_out_loss, Position(stage, epoch, self.span.epoch_steps - 1))
+            best.tell(-held_out_loss if len(learning) == 1 else accuracy)
+            held_out = {self.network.blocks[i].name: right for i, (_, right) in found.items()}
         report = EpochReport(
             stage=stage + 1,
             stages=len(self.plan),
             layer=self._name(stage),
             epoch=epoch + 1,
             epochs=self.config.epochs,
+            last=epoch + 1 == self.config.epochs or best.exhausted,
             loss=self.loss / self.span.epoch_steps,
             accuracies=self._accuracies(learning),
+            held_out_loss=held_out_loss,
+            held_out=held_out,
         )
-        if len(self.held):
-            judged = learning[-1:] if self.control else learning
-            found = judge(self.buffers, self.x, self.y, self.held, judged)
-            loss, accuracy = found[max(learning)]
-            self._require_finite(loss, Position(stage, epoch, self.span.epoch_steps - 1))
-            best.tell(-loss if len(learning) == 1 else accuracy)
-            names = {self.network.blocks[i].name: right for i, (_, right) in found.items()}
-            report = msgspec.structs.replace(report, held_out_loss=loss, held_out=names)
         self.observer.on_epoch(report)
 
     def _accuracies(self, learning: Sequence[int]) -> dict[str, float]:
