@@ -77,6 +77,9 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held out; with `patience`, a stage ends when it has not improved there for so many epochs, and
     keeps the parameters that were best: by the local loss of its layer, or by the accuracy of the
     head when all layers learn at once.
+
+    `cache_bytes` spares a layer-wise run work: the inputs of the layer that learns are kept, as
+    float32, if those of all samples fit into so many bytes; else they are made again in every step.
     """
 
     epochs: Positive = 20
@@ -89,6 +92,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optimizer: OptimizerKind = "sgd"
     validation: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
     patience: Positive | None = None
+    cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class Recipe(msgspec.Struct, frozen=True):

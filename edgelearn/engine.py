@@ -135,15 +135,19 @@ class Buffers:
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
         """Samples and labels of these `rows`, normalised, in the input buffer."""
         batch = _view(self._input, (len(rows), *self.network.in_shape))
-        labels = self._labels[: len(rows)]
         for place, row in enumerate(rows):
             batch[place] = x[row]
-            labels[place] = y[row]
         normalizer = self.network.normalizer
         if normalizer is not None:
             flat = batch.reshape(len(rows), -1)
             kernels.dense.normalize(normalizer.mean.ravel(), normalizer.scale.ravel(), flat)
-        return batch, labels
+        return batch, self.labels(y, rows)
+
+    def labels(self, y: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The labels of these `rows`, in a buffer."""
+        labels = self._labels[: len(rows)]
+        labels[:] = y[rows]
+        return labels
 
     def source(self, index: int, x: F32) -> F32:
         """What block number `index` reads, once those before it ran on the network's input `x`."""
@@ -151,9 +155,16 @@ class Buffers:
         parts = [x if i == SAMPLE else self.room(i, len(x)).out for i in wiring.sources]
         if not wiring.joins:
             return parts[0]
-        joined = _view(self._joined, (len(x), *self.network.blocks[index].in_shape))
+        joined = self.place(index, len(x))
         wiring.write(parts, joined)
         return joined
+
+    def place(self, index: int, samples: int) -> F32:
+        """Where block number `index` reads, unless it reads the sample itself."""
+        block = self.network.blocks[index]
+        if block.wiring.joins:
+            return _view(self._joined, (samples, *block.in_shape))
+        return self.room(block.wiring.sources[0], samples).out
 
     def forward(self, index: int, x: F32) -> Trace[F32]:
         """Block number `index` on its own input `x`."""

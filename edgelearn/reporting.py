@@ -64,7 +64,7 @@ def train_report(
         samples_per_second=steps * per_step / seconds,
         accuracy=result.accuracy,
         loss=result.loss,
-        working_set_bytes=run_bytes(model.network, config),
+        working_set_bytes=run_bytes(model.network, config, samples),
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         layers=[msgspec.to_builtins(layer) for layer in result.layers],
         history=list(model.history),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgelearn.arrays import Array
+from edgelearn.caching import Cache, cache_bytes, largest_cache
 from edgelearn.config import TrainConfig
 from edgelearn.controls import Control, training_bytes
 from edgelearn.engine import Buffers, train_step
@@ -47,11 +48,16 @@ def learning_rate(config: TrainConfig, step: int, span: Span) -> float:
     return config.lr * schedule(config.lr_schedule).share(step, span)
 
 
-def run_bytes(network: Network, config: TrainConfig) -> int:
-    """Bytes of our own arrays during a run: those of a step, and the best of a stage."""
+def run_bytes(network: Network, config: TrainConfig, samples: int | None = None) -> int:
+    """Bytes of our own arrays during a run: those of a step, a cache, and the best of a stage.
+
+    The cache, if any, is that of `samples` to learn from, or as large as it may be.
+    """
+    plan = stages(network, config)
     total = training_bytes(network, config)
+    total += largest_cache(network, plan, samples, config.cache_bytes)
     if config.patience is not None:
-        kept = [network.learned(learning) for learning in stages(network, config)]
+        kept = [network.learned(learning) for learning in plan]
         total += max(sum(value.nbytes for value in learned.values()) for learned in kept)
     return total
 
@@ -131,16 +137,17 @@ class _Run:
         best = Best(self.network.learned(learning), self.config.patience)
         best.resume(progress.best, progress.stale, start.best)
         self._count(learning, progress)
+        cache = self._cache(learning)
         first = progress.step
         for epoch in range(progress.epoch, self.config.epochs):
             if best.exhausted:
                 break
-            order = self.rows[permutation(self.config.seed, Stream.SHUFFLE, epoch, len(self.rows))]
+            order = permutation(self.config.seed, Stream.SHUFFLE, epoch, len(self.rows))
             for step in range(first, self.span.epoch_steps):
                 position = Position(stage, epoch, step)
                 if self.observer.should_stop():
                     return self._standing(position, best)
-                self._step(position, order)
+                self._step(position, order, cache)
             self._end_epoch(stage, epoch, best)
             self._count(learning, Progress())
             first = 0
@@ -154,14 +161,24 @@ class _Run:
         for index, right in zip(learning, progress.right, strict=False):
             self.buffers.right[index] = right
 
-    def _step(self, position: Position, order: NDArray[np.int64]) -> None:
-        config, step = self.config, position.step
-        rows = order[step * config.batch : (step + 1) * config.batch]
-        lr = learning_rate(config, position.epoch * self.span.epoch_steps + step, self.span)
-        samples = self.buffers.load(self.x, self.y, rows)
-        if self.control:
-            loss = self.control.step(*samples, lr)
+    def _cache(self, learning: Sequence[int]) -> Cache | None:
+        """What the learning layer reads, if that fits."""
+        needed = cache_bytes(self.network, learning, len(self.rows))
+        if not 0 < needed <= self.config.cache_bytes or len(self.rows) < self.config.batch:
+            return None
+        return Cache(self.buffers, learning[0], self.x, self.y, self.rows)
+
+    def _step(self, position: Position, order: NDArray[np.int64], cache: Cache | None) -> None:
+        batch, step = self.config.batch, position.step
+        places = order[step * batch : (step + 1) * batch]
+        rows = self.rows[places]
+        lr = learning_rate(self.config, position.epoch * self.span.epoch_steps + step, self.span)
+        if cache and len(rows) == batch:
+            loss = cache.learn(places, self.buffers.labels(self.y, rows), lr)
+        elif self.control:
+            loss = self.control.step(*self.buffers.load(self.x, self.y, rows), lr)
         else:
+            samples = self.buffers.load(self.x, self.y, rows)
             loss = train_step(self.buffers, *samples, lr, self.plan[position.stage])
         self._require_finite(loss, position)
         self.loss += loss

@@ -19,7 +19,7 @@ from edgelearn.datasets import Dataset, Source
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
 from edgelearn.evaluation import Evaluation, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
-from edgelearn.holdout import split
+from edgelearn.holdout import held_out, split
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer
@@ -65,20 +65,25 @@ def guess_source(path: Path) -> Source:
 
 def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     """Raise `OverBudget` if the working set of training would not fit, before anything runs."""
-    network = blank_network(recipe, dataset.spec)
-    needed = run_bytes(network, recipe.train)
-    if needed <= budget_bytes:
+    network, config = blank_network(recipe, dataset.spec), recipe.train
+    samples = len(dataset.x_train) - held_out(len(dataset.x_train), config.validation)
+
+    def needed(**changes: int) -> int:
+        return run_bytes(network, msgspec.structs.replace(config, **changes), samples)
+
+    if needed() <= budget_bytes:
         return
-    smaller = (
-        msgspec.structs.replace(recipe.train, batch=batch)
-        for batch in range(recipe.train.batch - 1, 0, -1)
-    )
-    fitting = next((c for c in smaller if run_bytes(network, c) <= budget_bytes), None)
-    fix = f"-s train.batch={fitting.batch} fits" if fitting else "use fewer units"
+    fix = "use fewer units"
+    batches = range(config.batch - 1, 0, -1)
+    fitting = next((n for n in batches if needed(batch=n) <= budget_bytes), None)
+    if needed(cache_bytes=0) <= budget_bytes:
+        fix = "-s train.cache_bytes=0 fits"
+    elif fitting:
+        fix = f"-s train.batch={fitting} fits"
     raise OverBudget(
         f"recipe {recipe.name!r}",
         expected=f"a working set of at most {budget_bytes} bytes",
-        got=f"{needed} bytes at batch {recipe.train.batch}",
+        got=f"{needed()} bytes at batch {config.batch}",
         fix=fix,
     )
 

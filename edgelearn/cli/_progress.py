@@ -16,6 +16,7 @@ from typing_extensions import Self
 from edgelearn.cli._output import human_bytes
 from edgelearn.datasets import Dataset
 from edgelearn.datasets import Progress as Tell
+from edgelearn.holdout import held_out
 from edgelearn.modelfile import Model
 from edgelearn.progress import EpochReport, Position
 from edgelearn.trainer import run_bytes, span, stages
@@ -43,8 +44,10 @@ class Watch:
     def __init__(self, model: Model, dataset: Dataset) -> None:
         config, network = model.recipe.train, model.network
         self.batch, self.epochs = config.batch, config.epochs
-        self.steps = span(config, len(dataset.x_train)).epoch_steps
-        self.memory = human_bytes(run_bytes(network, config))
+        samples = len(dataset.x_train)
+        taught = samples - held_out(samples, config.validation)
+        self.steps = span(config, samples).epoch_steps
+        self.memory = human_bytes(run_bytes(network, config, taught))
         self.console = Console(stderr=True)
         self.bar = _Bar(
             TextColumn("{task.description}"),

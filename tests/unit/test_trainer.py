@@ -47,8 +47,9 @@ def trained_weights(model, digits, start=None, stop_at=None, history=None):
         (),
         ("train.optimizer=adam", "train.lr=0.01", "train.lr_schedule.kind=infinite"),
         ("train.validation=0.1", "train.patience=1", "train.lr=3", "train.lr_schedule=constant"),
+        ("train.cache_bytes=1_000_000",),
     ],
-    ids=["plain", "infinite", "patience"],
+    ids=["plain", "infinite", "patience", "cached"],
 )
 def test_resuming_is_bit_identical(digits, tmp_path, schedule, stop_at, more):
     recipe = workflow.embedded_recipe((f"train.schedule={schedule}", "train.epochs=5", *more))
