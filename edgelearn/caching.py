@@ -1,4 +1,4 @@
-"""Inputs of a stage's layer, made once: while one layer learns, those before it stay as they are."""
+"""Inputs of a layer that learns, made once: those before it stay as they are in its stage."""
 
 from __future__ import annotations
 

@@ -80,6 +80,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `cache_bytes` spares a layer-wise run work: the inputs of the layer that learns are kept, as
     float32, if those of all samples fit into so many bytes; else they are made again in every step.
+    `gradient_noise` is the eta of `edgelearn.noise`; an exported training step has none.
     """
 
     epochs: Positive = 20
@@ -93,6 +94,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validation: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
     patience: Positive | None = None
     cache_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
+    gradient_noise: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 0.0
 
 
 class Recipe(msgspec.Struct, frozen=True):
@@ -152,6 +154,13 @@ def _train(table: object, where: str) -> TrainConfig:
             expected="samples held out to judge by",
             got="validation = 0",
             fix="add validation = 0.1",
+        )
+    if train.gradient_noise and train.method not in ("tpsgd", "shallow"):
+        raise ConfigError(
+            f"{where}, gradient_noise",
+            expected="method 'tpsgd' or 'shallow': controls have no noise",
+            got=f"method = {train.method!r}",
+            fix="leave gradient_noise out",
         )
     return train
 

@@ -17,6 +17,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.layers import Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
+from edgelearn.noise import Noise
 from edgelearn.readout import Workspace
 from edgelearn.wiring import SAMPLE
 
@@ -111,7 +112,8 @@ class Buffers:
 
     With `keep_all` no activation is written over before the step ends, as backpropagation needs
     it, and there is room for the errors of two layers. `loss` holds the summed loss and the right
-    guesses of what was judged last; `right` counts each block's right guesses while it learns.
+    guesses of what was judged last; `right` counts each block's right guesses while it learns;
+    `noise`, if any, is that of the next step.
     """
 
     def __init__(self, network: Network, batch: int, *, keep_all: bool = False) -> None:
@@ -130,6 +132,7 @@ class Buffers:
         self._labels = np.empty(batch, np.int64)
         self.loss = np.zeros(2, np.float32)
         self.right = [0] * len(network.blocks)
+        self.noise: Noise | None = None
         self._rooms: dict[tuple[int, int], Room] = {}
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
@@ -230,6 +233,8 @@ class Buffers:
                 readout.descend(trace.a, share, into["p"], room.space)
             assert room.learner is not None  # noqa: S101  else it has no readout
             room.learner.update(block.params, trace, e, share, into, room.scratch)
+        if self.noise is not None:
+            self.noise.add(index, into, share * len(x))
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
         self.right[index] += int(self.loss[1])
 

@@ -17,6 +17,7 @@ from edgelearn.errors import Diverged
 from edgelearn.evaluation import judge
 from edgelearn.holdout import held_out, split
 from edgelearn.network import Network
+from edgelearn.noise import Noise
 from edgelearn.progress import EpochReport, Observer, Position, Progress, Standing
 from edgelearn.rates import Span, require_room, schedule
 from edgelearn.rng import Stream, permutation
@@ -172,7 +173,10 @@ class _Run:
         batch, step = self.config.batch, position.step
         places = order[step * batch : (step + 1) * batch]
         rows = self.rows[places]
-        lr = learning_rate(self.config, position.epoch * self.span.epoch_steps + step, self.span)
+        number = position.epoch * self.span.epoch_steps + step
+        lr = learning_rate(self.config, number, self.span)
+        if self.config.gradient_noise:
+            self.buffers.noise = Noise(self.config.gradient_noise, self.config.seed, number)
         if cache and len(rows) == batch:
             loss = cache.learn(places, self.buffers.labels(self.y, rows), lr)
         elif self.control:

@@ -48,8 +48,9 @@ def trained_weights(model, digits, start=None, stop_at=None, history=None):
         ("train.optimizer=adam", "train.lr=0.01", "train.lr_schedule.kind=infinite"),
         ("train.validation=0.1", "train.patience=1", "train.lr=3", "train.lr_schedule=constant"),
         ("train.cache_bytes=1_000_000",),
+        ("train.gradient_noise=0.01",),
     ],
-    ids=["plain", "infinite", "patience", "cached"],
+    ids=["plain", "infinite", "patience", "cached", "noise"],
 )
 def test_resuming_is_bit_identical(digits, tmp_path, schedule, stop_at, more):
     recipe = workflow.embedded_recipe((f"train.schedule={schedule}", "train.epochs=5", *more))
