@@ -20,7 +20,7 @@ def split(
 
     >>> taught, held = split(np.array([0, 0, 0, 1, 1, 1]), 0.34, seed=0)
     >>> len(taught), held.tolist()
-    (4, [1, 3])
+    (4, [0, 5])
     """
     order = permutation(seed, Stream.SPLIT, 1, len(y))
     order = order[np.argsort(y[order], kind="stable")]
