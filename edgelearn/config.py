@@ -97,14 +97,46 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gradient_noise: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 0.0
 
 
+class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[[controls]]``: another way to train the same layers, to compare with.
+
+    It has settings of its own at which it does best: `train` changes that table, `hidden` every
+    layer before the last that has the key, `head` the last layer.
+    """
+
+    name: str
+    method: Method
+    train: dict[str, Any] = {}
+    hidden: dict[str, Any] = {}
+    head: dict[str, Any] = {}
+
+
 class Recipe(msgspec.Struct, frozen=True):
-    """Everything that decides what a training run gives."""
+    """Everything that decides what a training run gives, and `controls` to compare it with."""
 
     name: str
     dataset: Source
     layers: tuple[BlockConfig, ...]
     input: InputConfig = InputConfig()
     train: TrainConfig = TrainConfig()
+    controls: tuple[ControlConfig, ...] = ()
+
+    def control(self, chosen: ControlConfig) -> Recipe:
+        """The recipe of one control: the same data and layers, trained as it says.
+
+        Raises
+        ------
+        ConfigError
+            If a changed setting cannot be.
+        """
+        tables = to_tables(self)
+        *hidden, head = tables["layers"]
+        for layer in hidden:
+            layer.update((key, v) for key, v in chosen.hidden.items() if key in layer)
+        head.update(chosen.head)
+        tables["train"].update(chosen.train, method=chosen.method)
+        tables["controls"] = []
+        return parse_recipe(tables, f"recipe {self.name!r}, control {chosen.name!r}")
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -134,7 +166,7 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
             fix='add [[layers]] with kind = "dense", units = 10, activation = "softmax"',
         )
     blocks = [_block(t, f"{where}, layers[{i}]") for i, t in enumerate(layers)]
-    known = {"name", "dataset", "input", "train"}
+    known = {"name", "dataset", "input", "train", "controls"}
     for key in parts.keys() - known:
         raise misspelt(where, "key", key, known | {"layers"})
     return Recipe(
@@ -143,6 +175,9 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
         layers=tuple(blocks),
         input=convert(parts.get("input", {}), InputConfig, f"{where}, [input]"),
         train=_train(parts.get("train", {}), f"{where}, [train]"),
+        controls=convert(
+            parts.get("controls", []), tuple[ControlConfig, ...], f"{where}, [[controls]]"
+        ),
     )
 
 
@@ -176,15 +211,14 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
         }
         for block in recipe.layers
     ]
-    parts = ("dataset", "input", "train")
+    parts = ("dataset", "input", "train", "controls")
     tables = {key: _plain(getattr(recipe, key)) for key in parts}
     return {"name": recipe.name, **tables, "layers": layers}
 
 
-def _plain(settings: object) -> dict[str, Any]:
+def _plain(settings: object) -> Any:
     """`settings` as JSON gives them: no tuples."""
-    tables: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(settings))
-    return tables
+    return msgspec.json.decode(msgspec.json.encode(settings))
 
 
 def _block(table: object, where: str) -> BlockConfig:
