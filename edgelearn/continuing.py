@@ -16,7 +16,7 @@ from edgelearn.errors import OptionError
 from edgelearn.modelfile import Model
 from edgelearn.progress import Progress, Standing
 from edgelearn.rates import Infinite, schedule
-from edgelearn.trainer import span, stages
+from edgelearn.stages import span, stages
 
 
 def go_on(model: Model, dataset: Dataset, more: int, anneal: int) -> Model:

@@ -14,7 +14,7 @@ from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.modelfile import from_bundle
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
-from edgelearn.trainer import run_bytes
+from edgelearn.stages import run_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from edgelearn.evaluation import Evaluation
 from edgelearn.holdout import held_out
 from edgelearn.modelfile import Model
 from edgelearn.progress import EpochReport
-from edgelearn.trainer import run_bytes
+from edgelearn.stages import run_bytes
 
 METHODS: dict[Method, str] = {
     "tpsgd": "tpSGD family: layer-local learning from random label projections",

@@ -26,8 +26,9 @@ from edgelearn.normalize import Normalizer
 from edgelearn.planning import blank_network
 from edgelearn.progress import EpochReport, Observer, Position, Standing
 from edgelearn.reporting import TrainReport, model_card, train_report
+from edgelearn.stages import run_bytes
 from edgelearn.starting import start_from_data
-from edgelearn.trainer import fit, run_bytes
+from edgelearn.trainer import fit
 
 
 def embedded_recipe(overrides: tuple[str, ...] = ()) -> Recipe:

@@ -19,7 +19,7 @@ from edgelearn.datasets import Progress as Tell
 from edgelearn.holdout import held_out
 from edgelearn.modelfile import Model
 from edgelearn.progress import EpochReport, Position
-from edgelearn.trainer import run_bytes, span, stages
+from edgelearn.stages import run_bytes, span, stages
 
 PLAIN_EVERY_S = 5.0
 

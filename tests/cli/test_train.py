@@ -353,7 +353,7 @@ LONG = ("-s", "train.epochs=40", "-s", "train.batch=4")
 def uninterrupted(digits):
     """The weights of the long run without a stop."""
     recipe = workflow.embedded_recipe(LONG[1::2])
-    from edgelearn.trainer import Observer
+    from edgelearn.progress import Observer
 
     model, _ = workflow.train(workflow.new_model(recipe, digits), digits, Observer())
     return model.network.stored()

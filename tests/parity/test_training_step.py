@@ -13,9 +13,10 @@ from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.losses import LOSSES, ReadoutLoss
 from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.progress import Observer
 from edgelearn.rng import Stream, permutation
 from edgelearn.runtimes.onnx import OnnxSession
-from edgelearn.trainer import Observer, learning_rate, span
+from edgelearn.stages import learning_rate, span
 
 STEPS = 20
 LR = 0.01

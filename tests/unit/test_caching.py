@@ -11,7 +11,8 @@ from edgelearn.caching import cache_bytes, largest_cache
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import OverBudget
 from edgelearn.progress import Observer
-from edgelearn.trainer import fit, run_bytes, stages
+from edgelearn.stages import run_bytes, stages
+from edgelearn.trainer import fit
 
 HIDDEN = {"kind": "dense", "units": 24}
 HEAD = {"kind": "dense", "units": 10, "activation": "softmax"}

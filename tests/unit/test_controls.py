@@ -9,7 +9,8 @@ import pytest
 from edgelearn import engine, workflow
 from edgelearn.config import TrainConfig
 from edgelearn.controls import Control, training_bytes
-from edgelearn.trainer import Observer, stages
+from edgelearn.progress import Observer
+from edgelearn.stages import stages
 
 LR = 0.3
 ROWS = np.arange(12)

@@ -10,7 +10,7 @@ from edgelearn import rates, workflow
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import ConfigError, OptionError
 from edgelearn.rates import Constant, Cosine, Infinite, Span, Step
-from edgelearn.trainer import learning_rate
+from edgelearn.stages import learning_rate
 
 SPAN = Span(steps=200, epoch_steps=20)
 

@@ -14,7 +14,8 @@ from edgelearn.errors import Diverged
 from edgelearn.evaluation import evaluate
 from edgelearn.holdout import split
 from edgelearn.progress import Observer, Progress, Standing
-from edgelearn.trainer import fit, run_bytes, stages
+from edgelearn.stages import run_bytes, stages
+from edgelearn.trainer import fit
 
 
 def trained_weights(model, digits, start=None, stop_at=None, history=None):
