@@ -11,7 +11,7 @@ import msgspec
 from edgelearn.datasets import Source
 from edgelearn.errors import ConfigError, OptionError, unknown
 from edgelearn.layers import Layer, kinds
-from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
+from edgelearn.strict import convert, misspelt, parse_toml, plain, read_bytes
 from edgelearn.targets import ProjectionKind
 from edgelearn.trainconfig import LARGEST, train_config
 from edgelearn.trainconfig import Method as Method  # noqa: PLC0414  of recipes too
@@ -153,20 +153,15 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
     layers = [
         {
             "kind": block.layer.kind,
-            **_plain(block.layer),
-            **_plain(block.local),
-            **_plain(block.wiring),
+            **plain(block.layer),
+            **plain(block.local),
+            **plain(block.wiring),
         }
         for block in recipe.layers
     ]
     parts = ("dataset", "input", "train", "controls")
-    tables = {key: _plain(getattr(recipe, key)) for key in parts}
+    tables = {key: plain(getattr(recipe, key)) for key in parts}
     return {"name": recipe.name, **tables, "layers": layers}
-
-
-def _plain(settings: object) -> Any:
-    """`settings` as JSON gives them: no tuples."""
-    return msgspec.json.decode(msgspec.json.encode(settings))
 
 
 def _block(table: object, where: str) -> BlockConfig:

@@ -22,6 +22,7 @@ from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
 from edgelearn.progress import EpochReport, Progress, Standing
 from edgelearn.rng import Stream, permutation
+from edgelearn.strict import plain
 from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
@@ -60,8 +61,8 @@ def to_bundle(model: Model) -> Bundle:
         "recipe": to_tables(model.recipe),
         "classes": list(network.classes),
         "card": dict(model.card),
-        "history": msgspec.to_builtins(model.history),
-        "position": None if standing is None else msgspec.to_builtins(standing.progress),
+        "history": plain(model.history),
+        "position": None if standing is None else plain(standing.progress),
     }
     graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
     best = {} if standing is None else standing.best

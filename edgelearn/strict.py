@@ -97,6 +97,11 @@ def convert(value: object, kind: type[T], where: str) -> T:
         ) from None
 
 
+def plain(value: object) -> Any:
+    """`value` as JSON gives it: tables and lists, no tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def _value_at(value: Any, place: str) -> object:
     """What stands at a place that msgspec named, such as ``.layers[0].units``."""
     for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", place):
