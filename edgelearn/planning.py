@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelearn.config import Recipe, read_recipe
-from edgelearn.controls import to_control_graph, training_bytes
+from edgelearn.controls import to_control_graph
 from edgelearn.datasets import DataSpec, describe
 from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
@@ -15,6 +15,7 @@ from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.modelfile import from_bundle
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
+from edgelearn.stages import run_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,11 +44,15 @@ def plan_recipe(path: Path) -> Planned:
 def plan_bundle(bundle: Bundle, where: str = "model") -> Planned:
     """What the model in `bundle` needs."""
     model = from_bundle(bundle, where)
-    return _plan(model.network, model.recipe, bundle.graphs)
+    samples = model.card.get("train_samples")
+    samples = samples if isinstance(samples, int) else None
+    return _plan(model.network, model.recipe, bundle.graphs, samples)
 
 
-def _plan(network: Network, recipe: Recipe, graphs: Mapping[str, Graph]) -> Planned:
-    needed = training_bytes(network, recipe.train)
+def _plan(
+    network: Network, recipe: Recipe, graphs: Mapping[str, Graph], samples: int | None = None
+) -> Planned:
+    needed = run_bytes(network, recipe.train, samples)
     return Planned(recipe.name, graphs, recipe.train.batch, needed)
 
 
