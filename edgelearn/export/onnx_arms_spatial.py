@@ -12,6 +12,7 @@ from edgelearn.ir.ops import (
     AddConvOuter,
     Binary,
     Conv2d,
+    ConvTranspose2d,
     Pool2d,
     ReduceKind,
     Reshape,
@@ -69,13 +70,33 @@ def _conv(v: Values, n: OnnxNode, _: int) -> None:
     )
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
     pads = _pads(n, size, (spans[0], spans[1]), strides)
-    op = Conv2d(strides, pads, dilations, n.attributes.get("group", 1))
+    _with_bias(v, n, Conv2d(strides, pads, dilations, n.attributes.get("group", 1)), x)
+
+
+def _with_bias(v: Values, n: OnnxNode, op: Conv2d | ConvTranspose2d, x: str) -> None:
     filters = v.read(n.inputs[1], HWIO)
     if not n.input(2):
         v.define(n.out, op, [x, filters], NHWC)
         return
     product = v.step(n.out, op, x, filters)
     v.define(n.out, Binary("add"), [product, v.read(n.inputs[2])], NHWC)
+
+
+def _conv_transpose(v: Values, n: OnnxNode, _: int) -> None:
+    x, size = _image(v, n.inputs[0])
+    auto = n.attributes.get("auto_pad", "NOTSET")
+    if auto not in ("NOTSET", "VALID") or "output_shape" in n.attributes:
+        raise refused("explicit pads and output_padding", f"auto_pad {auto!r} or output_shape")
+    strides, dilations = _pair(n, "strides"), _pair(n, "dilations")
+    rest = _pair(n, "output_padding", (0, 0))
+    pads = _pads(n, size, (1, 1), strides)
+    kernel = v.shape(n.inputs[1])[2:]
+    ends = [
+        (size[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 + rest[i] for i in range(2)
+    ]
+    made = ends[0] - pads[0] - pads[2], ends[1] - pads[1] - pads[3]
+    group = n.attributes.get("group", 1)
+    _with_bias(v, n, ConvTranspose2d(made, strides, pads, dilations, group), x)
 
 
 def _conv_outer(v: Values, n: OnnxNode) -> None:
@@ -210,6 +231,7 @@ def _hard_sigmoid(v: Values, n: OnnxNode, _: int) -> None:
 
 SPATIAL_ARMS: dict[str, Arm] = {
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "MaxPool": _pool("max"),
     "AveragePool": _pool("avg"),
     "GlobalAveragePool": _global_pool("mean"),

@@ -16,6 +16,7 @@ from edgelearn.ir.ops import (
     Binary,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Gather,
     MatMul,
     OneHot,
@@ -51,7 +52,7 @@ TO_CNHW, TO_HWIO = (3, 0, 1, 2), (2, 3, 0, 1)
 """With samples in the place of channels, a convolution sums over samples."""
 TO_CGNHW = (4, 3, 0, 1, 2)
 """The same of images whose channels are split into groups."""
-CHANNELS_FIRST = (AddConvOuter, Conv2d, Pool2d)
+CHANNELS_FIRST = (AddConvOuter, Conv2d, ConvTranspose2d, Pool2d)
 
 
 def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
@@ -61,6 +62,8 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
     match op:
         case Conv2d():
             _conv2d(e, op, node.inputs, out)
+        case ConvTranspose2d():
+            _conv_transpose2d(e, op, node.inputs, out)
         case Pool2d():
             _pool2d(e, op, node.inputs[0], out)
         case MatMul():
@@ -153,6 +156,28 @@ def _conv2d(e: Emitter, op: Conv2d, inputs: tuple[str, ...], out: str) -> None:
         pads=op.pads,
         dilations=op.dilations,
         group=op.groups,
+    )
+    e.node("Transpose", [made], out, perm=TO_NHWC)
+
+
+def _conv_transpose2d(e: Emitter, op: ConvTranspose2d, inputs: tuple[str, ...], out: str) -> None:
+    d, w = inputs
+    image = e.transposed(d, TO_NCHW, "nchw")
+    filters = e.transposed(w, TO_OIHW, "oihw")
+    places = e.specs[w].shape[:2]
+    spans = (np.array(places) - 1) * op.dilations + 1
+    reached = (np.array(e.specs[d].shape[1:3]) - 1) * op.strides + spans
+    padded = np.add(op.size, np.add(op.pads[:2], op.pads[2:]))
+    made = e.node(
+        "ConvTranspose",
+        [image, filters],
+        e.fresh(f"{out}/nchw"),
+        kernel_shape=places,
+        strides=op.strides,
+        pads=op.pads,
+        dilations=op.dilations,
+        group=op.groups,
+        output_padding=(padded - reached).tolist(),
     )
     e.node("Transpose", [made], out, perm=TO_NHWC)
 

@@ -19,7 +19,9 @@ def _out_length(size: int, kernel: int, stride: int, pad: int) -> int:
     return (size + pad - kernel) // stride + 1
 
 
-def _out_image(op: Conv2d | Pool2d | AddConvOuter, x: TensorSpec, kernel: Pair) -> Pair:
+def _out_image(
+    op: Conv2d | ConvTranspose2d | Pool2d | AddConvOuter, x: TensorSpec, kernel: Pair
+) -> Pair:
     """Height and width after sliding `kernel` over the padded `x`."""
     if len(x.shape) != 4 or BATCH in x.shape[1:]:
         refuse(op, "an image (batch, height, width, channels)", x)
@@ -31,7 +33,9 @@ def _out_image(op: Conv2d | Pool2d | AddConvOuter, x: TensorSpec, kernel: Pair) 
     return height, width
 
 
-def _convolved(op: Conv2d | AddConvOuter, x: TensorSpec, w: TensorSpec) -> TensorSpec:
+def _convolved(
+    op: Conv2d | ConvTranspose2d | AddConvOuter, x: TensorSpec, w: TensorSpec
+) -> TensorSpec:
     """What the convolution of `x` with filters `w` makes."""
     if len(w.shape) != 4 or w.has_batch:
         refuse(op, "filters (height, width, channels / groups, outputs)", x, w)
@@ -67,6 +71,40 @@ class Conv2d:
 
     def macs(self, x: TensorSpec, w: TensorSpec) -> int:
         return self.infer(x, w).size * math.prod(w.shape[:3])
+
+
+@dataclass(frozen=True, slots=True)
+class ConvTranspose2d:
+    """Errors (n, h', w', m) through filters (kh, kw, c / groups, m) back to images (n, h, w, c).
+
+    The transpose of the `Conv2d` with these settings on images of `size`, height and width: each
+    error times the filters is added where that convolution looked. One op because the filters
+    are read where they lie, and no buffer of patches is needed.
+    """
+
+    size: Pair
+    strides: Pair = (1, 1)
+    pads: Pads = (0, 0, 0, 0)
+    dilations: Pair = (1, 1)
+    groups: int = 1
+    arity: ClassVar[int] = 2
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def __post_init__(self) -> None:
+        require_positive(self, *self.size, *self.strides, *self.dilations, self.groups)
+        require_positive(self, *(pad + 1 for pad in self.pads))
+
+    def infer(self, d: TensorSpec, w: TensorSpec) -> TensorSpec:
+        require_float(self, d, w)
+        if len(d.shape) != 4 or len(w.shape) != 4:
+            refuse(self, "errors (n, h', w', m) and filters (height, width, channels, m)", d, w)
+        x = TensorSpec((d.shape[0], *self.size, w.shape[2] * self.groups))
+        if d != _convolved(self, x, w):
+            refuse(self, f"what a convolution of {x} makes", d, w)
+        return x
+
+    def macs(self, d: TensorSpec, w: TensorSpec) -> int:
+        return d.size * math.prod(w.shape[:3])
 
 
 @dataclass(frozen=True, slots=True)
