@@ -105,7 +105,7 @@ class Step:
     x, labels, lr, samples : str
         Normalised input, labels, learning rate, number of samples.
     params : list of dict of str to str
-        Names of what each block computes with: states if they move, else constants.
+        Names of what each block computes with: states if it learns them, else constants.
     """
 
     def __init__(self, network: Network, name: str) -> None:
@@ -118,7 +118,7 @@ class Step:
         self.params: list[Names] = []
         self._moments: list[Names] = []
         for block in network.blocks:
-            moving = block.moving()
+            moving = block.params if block.follows else block.learned()
             made = {k: b.state(f"{block.name}.{k}", v) for k, v in moving.items()}
             frozen = {k: v for k, v in block.params.items() if k not in moving}
             made |= {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()}
@@ -137,17 +137,16 @@ class Step:
         lr = self.lr if block.lr_scale == 1 else b.binary("mul", self.lr, b.scalar(block.lr_scale))
         learned, moments = self.learned(index), self._moments[index]
         new = self.network.optimizer.emit(b, learned, moments, lr, self.samples, descend)
-        self._move(block, new)
+        self._carry(block, new)
 
     def follow(self, index: int, x: str) -> None:
-        """The nodes by which block number `index` follows its input; at a rate of 0 it does not."""
-        block = self.network.blocks[index]
-        if block.follows:
-            assert isinstance(block.layer, Follower)  # noqa: S101  else it does not follow
-            count = self.b.binary("mul", self.samples, self.b.unary("sign", self.lr))
-            self._move(block, block.layer.emit_follow(self.b, self.params[index], x, count))
+        """The nodes by which block number `index` follows its input `x`; none at a rate of 0."""
+        b, block = self.b, self.network.blocks[index]
+        assert isinstance(block.layer, Follower)  # noqa: S101  else it does not follow
+        samples = b.binary("mul", self.samples, b.unary("sign", self.lr))
+        self._carry(block, block.layer.emit_follow(b, self.params[index], x, samples))
 
-    def _move(self, block: Block, new: Names) -> None:
+    def _carry(self, block: Block, new: Names) -> None:
         """Say the next values of the states of `block`."""
         for key, value in new.items():
             name = f"{block.name}.{key}"
@@ -170,9 +169,10 @@ def emit_local_learning(step: Step, network: Network) -> str:
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
             x = _emit_source(b, block, made)
+            if block.follows:
+                step.follow(index, x)
             if block.readout is None:
                 made[index] = block.layer.emit(b, step.params[index], x).a
-                step.follow(index, x)
                 continue
             local = _emit_local(b, block, block.readout, step.params[index], x, step.labels)
             made[index] = local[0].a

@@ -69,10 +69,6 @@ class Block:
             return {**learned, "p": self.readout.projection}
         return learned
 
-    def moving(self) -> Params:
-        """The arrays that a training step changes, by their names within the block."""
-        return self.params if self.follows else self.learned()
-
     def scores(self, a: F32, features: F32) -> Array:
         """What the readout says of each class, given final activations `a`."""
         layer, readout = self.layer, self.readout

@@ -62,10 +62,11 @@ def _emit_backward(step: Step, matrices: dict[str, F32]) -> str:
     b, blocks = step.b, step.network.blocks
     parts: list[Sequence[Node]] = []
     done, answer = len(b.nodes), ""
-    for block, x, a in emit_forward(b, step.network, step.x, step.params):
+    forward = emit_forward(b, step.network, step.x, step.params)
+    for index, (block, x, a) in enumerate(forward):
         parts.append(b.nodes[done:])
-        with b.scope(f"{block.name}/follow"):
-            step.follow(len(parts) - 1, x)
+        if block.follows:
+            step.follow(index, x)
         done, answer = len(b.nodes), a
     learned = [name for index in range(len(blocks)) for name in step.learned(index).values()]
     back = Backward(b, learned, _constants(b, matrices))
