@@ -26,10 +26,17 @@ def cell_means(a: F32, rows: int, columns: int, share: F32, out: F32) -> None:
                     pixel = a[frame, i, j]
                     for c in range(pixel.size):
                         cell[c] += pixel[c]
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                for c in range(out.shape[3]):
-                    out[n, i, j, c] *= share[i, j, 0]
+    scale_cells(share, out)
+
+
+@kernel
+def scale_cells(share: F32, cells: F32) -> None:
+    """Onto `cells` (batch, cells down, cells across, channels): each times its `share`."""
+    for n in range(cells.shape[0]):
+        for i in range(cells.shape[1]):
+            for j in range(cells.shape[2]):
+                for c in range(cells.shape[3]):
+                    cells[n, i, j, c] *= share[i, j, 0]
 
 
 @kernel
