@@ -6,6 +6,7 @@ turns, whatever the depth. There is no backward pass and no stored graph.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -130,6 +131,12 @@ class Buffers:
         self._labels = np.empty(batch, np.int64)
         self.loss = np.zeros(1, np.float32)
         self._rooms: dict[tuple[int, int], Room] = {}
+
+    def sharing(self, network: Network) -> Buffers:
+        """The same arrays for another `network`, whose blocks differ in their losses only."""
+        other = copy.copy(self)
+        other.network, other._rooms = network, {}  # noqa: SLF001  of the same class
+        return other
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
         """Samples and labels of these `rows`, normalised, in the input buffer."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
-from edgelearn.errors import ConfigError
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import BatchSize, OneHot, Reduce
-from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Streamer, Trace
+from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.normalize import Normalizer
 from edgelearn.readout import Readout
@@ -48,65 +46,41 @@ def to_exit_graph(network: Network) -> Graph:
 
 def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
     """The nodes of inference, one block after the other: each with its activation."""
-    made = {SAMPLE: _emit_input(b, network)}
+    constants = [
+        {key: b.constant(f"{block.name}.{key}", value) for key, value in block.params.items()}
+        for block in network.blocks
+    ]
+    return emit_forward(b, network, _emit_input(b, network), constants)
+
+
+def emit_forward(
+    b: Builder, network: Network, x: str, params: Sequence[Names]
+) -> Iterator[tuple[Block, str]]:
+    """The nodes of all blocks, which compute with `params`: each with its activation."""
+    made = {SAMPLE: x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            params = {k: b.constant(f"{block.name}.{k}", v) for k, v in block.params.items()}
-            made[index] = block.layer.emit(b, params, _emit_source(b, block, made)).a
+            source = emit_source(b, block, made)
+            made[index] = block.layer.emit(b, params[index], source).a
         yield block, made[index]
 
 
-def to_stream_graph(network: Network) -> Graph:
-    """Inference of sequences as they come, one time step a run.
-
-    Input ``x`` (batch, features), with the mask if there is one; output ``probabilities`` (batch,
-    classes) of all steps so far. What layers remember are states, 0 before the first step.
-
-    Raises
-    ------
-    ConfigError
-        If a layer, or the normaliser, needs the whole sequence.
-    """
-    b = Builder(f"{network.name}-stream")
-    made, shapes = {SAMPLE: _emit_input_step(b, network)}, {SAMPLE: network.in_shape}
-    for index, block in enumerate(network.blocks):
-        layer, shapes[index] = block.layer, block.out_shape
-        timed = len(shapes[block.wiring.sources[0]]) > 1
-        with b.scope(block.name):
-            params = {k: b.constant(f"{block.name}.{k}", v) for k, v in block.params.items()}
-            x = _emit_source(b, block, made)
-            if not timed:
-                made[index] = layer.emit(b, params, x).a
-            elif isinstance(layer, Streamer):
-                made[index] = layer.emit_step(b, params, x, block.name)
-            else:
-                raise _not_streamed(f"layer {block.name!r}", f"kind {layer.kind!r}")
-    return b.graph([b.rename(made[len(network.blocks) - 1], "probabilities")])
-
-
-def _emit_input_step(b: Builder, network: Network) -> str:
-    """One time step of the sample, normalised."""
-    shape, normalizer = network.in_shape, network.normalizer
-    if len(shape) != 2:
-        raise _not_streamed(f"model {network.name!r}", f"samples of shape {list(shape)}")
-    if normalizer is not None and normalizer.mean.ndim > 1:
-        raise _not_streamed("input.over", "'feature', a mean of its own for every step")
-    x = b.input("x", (BATCH, shape[1]))
-    return x if normalizer is None else _emit_normalized(b, normalizer, x)
-
-
-def _not_streamed(where: str, got: str) -> ConfigError:
-    return ConfigError(
-        where,
-        expected="sequences that are normalised over 'channel' or 'all', and recurrent layers",
-        got=got,
-        fix="export without --form stream, or train a recurrent model for streams",
-    )
-
-
-def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
+def emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
     """What `block` reads, as nodes, of the activations `made` before it."""
     return block.wiring.emit(b, [made[source] for source in block.wiring.sources])
+
+
+def _emit_input(b: Builder, network: Network) -> str:
+    x = b.input("x", (BATCH, *network.in_shape))
+    normalizer = network.normalizer
+    return x if normalizer is None else emit_normalized(b, normalizer, x)
+
+
+def emit_normalized(b: Builder, normalizer: Normalizer, x: str) -> str:
+    """`x`, normalised."""
+    with b.scope("input"):
+        centred = b.binary("sub", x, b.constant("input.mean", normalizer.mean))
+        return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
 
 
 def to_train_graph(network: Network) -> Graph:
@@ -116,57 +90,85 @@ def to_train_graph(network: Network) -> Graph:
     ``probabilities`` (batch, classes) before the update and ``loss`` (), the mean of their
     cross-entropy. The parameters are states. With ``lr`` = 0 the step is inference.
     """
-    b = Builder(f"{network.name}-train")
-    made = {SAMPLE: _emit_input(b, network)}
-    y = b.input("y", (BATCH,), "int64")
-    lr = b.input("lr", ())
-    samples = b.apply(BatchSize(), y, name="samples")
+    step = Step(network, f"{network.name}-train")
+    return step.graph(emit_local_learning(step, network))
+
+
+class Step:
+    """A training step under construction: what it begins with, and how it ends.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        Of the Graph.
+
+    Attributes
+    ----------
+    b : Builder
+    x, labels, lr, samples : str
+        Normalised input, labels, learning rate, number of samples.
+    params : list of dict of str to str
+        Names of what each block computes with: states if it learns them, else constants.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network = network
+        self.b = b = Builder(name)
+        self.x = _emit_input(b, network)
+        self.labels = b.input("y", (BATCH,), "int64")
+        self.lr = b.input("lr", ())
+        self.samples = b.apply(BatchSize(), self.labels, name="samples")
+        self.params: list[Names] = []
+        self._moments: list[Names] = []
+        for block in network.blocks:
+            learned = block.learned()
+            made = {k: b.state(f"{block.name}.{k}", v) for k, v in learned.items()}
+            frozen = {k: v for k, v in block.params.items() if k not in learned}
+            made |= {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()}
+            self.params.append(made)
+            moments = block.moments.items()
+            self._moments.append({k: b.state(f"{block.name}.{k}", v) for k, v in moments})
+
+    def learned(self, index: int) -> Names:
+        """Names of what block number `index` learns."""
+        learned = self.network.blocks[index].learned()
+        return {key: name for key, name in self.params[index].items() if key in learned}
+
+    def update(self, index: int, descend: Descent) -> None:
+        """The nodes by which the optimiser moves block number `index`."""
+        b, block = self.b, self.network.blocks[index]
+        lr = self.lr if block.lr_scale == 1 else b.binary("mul", self.lr, b.scalar(block.lr_scale))
+        learned, moments = self.learned(index), self._moments[index]
+        new = self.network.optimizer.emit(b, learned, moments, lr, self.samples, descend)
+        for key, value in new.items():
+            name = f"{block.name}.{key}"
+            if value != name:
+                b.update(name, b.rename(value, f"{name}.next"))
+
+    def graph(self, answer: str) -> Graph:
+        """The finished Graph; `answer` is the activation of the head."""
+        b = self.b
+        loss = _emit_loss(b, answer, self.labels)
+        return b.graph([b.rename(answer, "probabilities"), b.rename(loss, "loss")])
+
+
+def emit_local_learning(step: Step, network: Network) -> str:
+    """Forward pass and local update of every block; returns the activation of the head.
+
+    `network` is that of `step`, or one of the same arrays with other losses.
+    """
+    b, made = step.b, {SAMPLE: step.x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            x = _emit_source(b, block, made)
-            made[index] = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
-    answer = made[len(network.blocks) - 1]
-    loss = _emit_loss(b, answer, y)
-    return b.graph([b.rename(answer, "probabilities"), b.rename(loss, "loss")])
-
-
-def _emit_input(b: Builder, network: Network) -> str:
-    x = b.input("x", (BATCH, *network.in_shape))
-    normalizer = network.normalizer
-    return x if normalizer is None else _emit_normalized(b, normalizer, x)
-
-
-def _emit_normalized(b: Builder, normalizer: Normalizer, x: str) -> str:
-    with b.scope("input"):
-        centred = b.binary("sub", x, b.constant("input.mean", normalizer.mean))
-        return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What every block learns from: names of labels, learning rate, number of samples."""
-
-    labels: str
-    lr: str
-    samples: str
-
-
-def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _Step) -> Trace[str]:
-    """Forward pass and update of one block; what it does not learn is constant."""
-    learned = {k: b.state(f"{block.name}.{k}", v) for k, v in block.learned().items()}
-    frozen = {k: v for k, v in block.params.items() if k not in learned}
-    params = {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()} | learned
-    if block.readout is None:
-        return block.layer.emit(b, params, x)
-    moments = {k: b.state(f"{block.name}.{k}", v) for k, v in block.moments.items()}
-    trace, descend = _emit_local(b, block, block.readout, params, x, step.labels)
-    lr = step.lr if block.lr_scale == 1 else b.binary("mul", step.lr, b.scalar(block.lr_scale))
-    new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
-    for key, value in new.items():
-        name = f"{block.name}.{key}"
-        if value != name:
-            b.update(name, b.rename(value, f"{name}.next"))
-    return trace
+            x = emit_source(b, block, made)
+            if block.readout is None:
+                made[index] = block.layer.emit(b, step.params[index], x).a
+                continue
+            local = _emit_local(b, block, block.readout, step.params[index], x, step.labels)
+            made[index] = local[0].a
+            step.update(index, local[1])
+    return made[len(network.blocks) - 1]
 
 
 def _emit_local(

@@ -17,10 +17,11 @@ from edgelearn.datasets import Dataset
 from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileError, UsageError
 from edgelearn.ir import BATCH, Builder, Graph, store
 from edgelearn.ir.store import Bundle
-from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
+from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
 from edgelearn.rng import Stream, permutation
+from edgelearn.streaming import to_stream_graph
 from edgelearn.trainer import Position
 from edgelearn.wiring import SAMPLE, wire
 
