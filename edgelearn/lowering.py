@@ -77,7 +77,7 @@ def _emit_input(b: Builder, network: Network) -> str:
 
 
 def emit_normalized(b: Builder, normalizer: Normalizer, x: str) -> str:
-    """`x`, normalised."""
+    """Inputs `x` as `normalizer` makes them, as nodes."""
     with b.scope("input"):
         centred = b.binary("sub", x, b.constant("input.mean", normalizer.mean))
         return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))

@@ -1,4 +1,4 @@
-"""A network as a Graph of one time step: sequences are read as they come, whatever their length."""
+"""Recurrent networks as Graphs of one time step: what comes is read as it comes."""
 
 from __future__ import annotations
 

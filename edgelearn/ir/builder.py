@@ -32,8 +32,8 @@ class Builder:
         self._constants: dict[str, Array] = {}
         self._states: list[tuple[str, Array]] = []
         self._next: dict[str, str] = {}
-        self._scalars: set[str] = set()
         self._numbers: dict[str, int] = {}
+        self._scalars: set[str] = set()
         self._scope = ""
 
     @property

@@ -165,6 +165,20 @@ class SequenceLearner(Layer, Protocol):
 
 
 @runtime_checkable
+class Follower(Layer, Protocol):
+    """A layer whose parameters follow its inputs: they move with the data, down no loss."""
+
+    def follow(self, params: Params, x: F32, scratch: F32) -> None:
+        """Move `params` towards what inputs `x` say."""
+
+    def emit_follow(self, b: Builder, params: Names, x: str, samples: str) -> Names:
+        """`follow` as nodes of a Graph: the new value of each of `params`.
+
+        `samples` is the number of samples of `x`, or 0 if nothing is to move.
+        """
+
+
+@runtime_checkable
 class Streamer(Layer, Protocol):
     """A layer of sequences that can read them one time step at a time, as they come."""
 
@@ -177,20 +191,6 @@ class Streamer(Layer, Protocol):
         ------
         ConfigError
             If the layer needs to know the end.
-        """
-
-
-@runtime_checkable
-class Follower(Layer, Protocol):
-    """A layer whose parameters follow its inputs: they move with the data, down no loss."""
-
-    def follow(self, params: Params, x: F32, scratch: F32) -> None:
-        """Move `params` towards what inputs `x` say."""
-
-    def emit_follow(self, b: Builder, params: Names, x: str, samples: str) -> Names:
-        """`follow` as nodes of a Graph: the new value of each of `params`.
-
-        `samples` is the number of samples of `x`, or 0 if nothing is to move.
         """
 
 
