@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
-from edgelearn.layers import Layer, Learner, Params, SequenceLearner
+from edgelearn.layers import Follower, Layer, Learner, Params, SequenceLearner
 from edgelearn.layers.dense import Dense
 from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
 from edgelearn.normalize import Normalizer
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
 from edgelearn.targets import projection
-from edgelearn.views import View, Whole, view_of
+from edgelearn.views import Whole
 from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
@@ -38,6 +38,9 @@ class Block:
         The local loss; None for a layer that does not learn.
     moments : dict of str to array
         What the optimiser remembers.
+    follows : bool
+        Whether the parameters follow the data while the first block that learns from this one
+        does.
     """
 
     wiring: Wiring
@@ -48,6 +51,7 @@ class Block:
     params: Params
     readout: Readout | None
     moments: Params = field(default_factory=dict)
+    follows: bool = False
 
     @property
     def name(self) -> str:
@@ -93,10 +97,12 @@ class Network:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
         return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
 
-    def learned(self, indices: Collection[int]) -> dict[str, F32]:
-        """What these blocks learn, by the same names."""
-        blocks = [self.blocks[index] for index in indices]
-        return {f"{b.name}.{key}": value for b in blocks for key, value in b.learned().items()}
+    def changing(self, learning: Collection[int]) -> dict[str, F32]:
+        """What changes while these blocks learn, by the same names: followers change too."""
+        found = {self.blocks[index].name: self.blocks[index].learned() for index in learning}
+        for index in self.following(learning):
+            found[self.blocks[index].name] = self.blocks[index].params
+        return {f"{name}.{key}": a for name, arrays in found.items() for key, a in arrays.items()}
 
     def fixed(self) -> list[F32]:
         """Every projection that is not learned: it follows from the seed."""
@@ -114,10 +120,34 @@ class Network:
             default=index,
         )
 
+    def following(self, learning: Collection[int]) -> list[int]:
+        """The numbers of the blocks that follow the data while these learn."""
+        return [
+            index
+            for index, block in enumerate(self.blocks)
+            if block.follows and self._first_learner_above(index) in learning
+        ]
+
+    def _first_learner_above(self, index: int) -> int | None:
+        """The number of the first block that learns from block number `index`."""
+        reached = {index}
+        for above in range(index + 1, len(self.blocks)):
+            if reached.intersection(self.blocks[above].wiring.sources):
+                if self.blocks[above].readout is not None:
+                    return above
+                reached.add(above)
+        return None
+
     def learning_only(self, indices: Collection[int]) -> Network:
         """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
+        following = self.following(indices)
         blocks = [
-            replace(block, readout=block.readout if index in indices else None, moments={})
+            replace(
+                block,
+                readout=block.readout if index in indices else None,
+                moments={},
+                follows=index in following,
+            )
             for index, block in enumerate(self.blocks)
         ]
         return replace(self, blocks=tuple(blocks), optimizer=OPTIMIZERS["sgd"])
@@ -192,6 +222,7 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes:
         out_shape=layer.out_shape(in_shape),
         params=layer.init(in_shape, seed, index),
         readout=None,
+        follows=isinstance(layer, Follower) and local.learn,
     )
     if index == len(recipe.layers) - 1:
         block = replace(block, readout=_head(config, block.out_shape))
@@ -211,9 +242,8 @@ def _head(config: BlockConfig, out_shape: Shape) -> Readout:
 
 def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: int) -> Readout:
     local, layer = config.local, config.layer
-    view: View = view_of(block.out_shape)
-    if isinstance(layer, SequenceLearner):
-        view = layer.view(block.in_shape)
+    assert isinstance(layer, Learner | SequenceLearner)  # noqa: S101  chosen by the caller
+    view = layer.view(block.in_shape)
     loss = LOSSES[local.loss]
     if local.learn_projection and not isinstance(loss, ReadoutLoss):
         raise ConfigError(

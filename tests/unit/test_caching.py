@@ -105,6 +105,15 @@ def test_what_is_cached_is_counted(digits):
     assert run_bytes(network, cached) == without + 20_000
 
 
+def test_what_follows_the_data_is_not_cached(digits, monkeypatch):
+    """Batch normalisation moves with every step of the layer that reads it."""
+    layers = [HIDDEN, {"kind": "batch_norm"}, HIDDEN, {"kind": "batch_norm"}, HEAD]
+    plain = trained(recipe_of(layers), digits, monkeypatch)
+    cached = trained(recipe_of(layers, cache_bytes=10_000_000), digits, monkeypatch)
+    assert cached[2] == plain[2]
+    assert cached[1] == plain[1]
+
+
 def test_a_budget_asks_to_leave_it_out(digits):
     recipe = recipe_of(DEEP, cache_bytes=10_000_000)
     need = run_bytes(workflow.new_model(recipe, digits).network, recipe.train, len(digits.x_train))

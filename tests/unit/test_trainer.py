@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, modelfile, workflow
+from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import Diverged
 from edgelearn.evaluation import evaluate
 from edgelearn.holdout import split
@@ -171,6 +172,24 @@ def test_a_stage_ends_when_patience_does_and_keeps_its_best(digits, schedule):
         assert found.accuracy == max(scores)
     else:
         assert found.loss == pytest.approx(-max(scores), rel=1e-5)
+
+
+def test_what_follows_the_data_is_kept_with_the_best(digits):
+    """Put back with the parameters that were best: the held-out loss is that of then."""
+    recipe = workflow.embedded_recipe(
+        ("train.epochs=30", "train.validation=0.2", "train.patience=2", "train.lr=3")
+    )
+    tables = to_tables(recipe)
+    tables["layers"].insert(1, {"kind": "batch_norm"})
+    tables["layers"][0]["name"], tables["layers"][2]["name"] = "dense1", "head"
+    model = workflow.new_model(parse_recipe(tables, "recipe"), digits)
+    _, report = workflow.train(model, digits, Observer())
+    epochs = [epoch for epoch in report.history if epoch.layer == "head"]
+    assert not epochs[-3].last
+    assert epochs[-1].last
+    _, held = split(digits.y_train, 0.2, recipe.train.seed)
+    found = evaluate(model.network, digits.x_train[held], digits.y_train[held])
+    assert found.loss == pytest.approx(min(epoch.held_out_loss for epoch in epochs), rel=1e-5)
 
 
 def test_the_best_parameters_are_counted(digits):
