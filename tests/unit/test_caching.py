@@ -24,6 +24,7 @@ JOINED = [
     {**HIDDEN, "learn": False},
     HEAD,
 ]
+WIDE = [{**HIDDEN, "units": 200}, HEAD]  # OpenBLAS rounds otherwise in batches of other sizes
 IMAGES = [{"kind": "conv2d", "filters": 4}, {"kind": "max_pool"}, HIDDEN, HEAD]
 
 
@@ -62,8 +63,10 @@ def images(digits):
     return replace(digits, x_train=x_train, x_test=x_test)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 32, 500, 2000])
-@pytest.mark.parametrize("layers", [DEEP, JOINED, IMAGES], ids=["deep", "joined", "images"])
+@pytest.mark.parametrize("batch", [1, 7, 100, 500, 2000])
+@pytest.mark.parametrize(
+    "layers", [DEEP, JOINED, WIDE, IMAGES], ids=["deep", "joined", "wide", "images"]
+)
 def test_the_same_to_the_bit(digits, images, monkeypatch, layers, batch):
     data = images if layers is IMAGES else digits
     plain, told, runs = trained(recipe_of(layers, batch=batch), data, monkeypatch)
