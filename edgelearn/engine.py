@@ -90,13 +90,14 @@ def _slabs(network: Network) -> list[int]:
 class Room:
     """Where one block works on a number of samples: views of the buffers.
 
-    `learner` or `sequence` is its layer as what it is; to ask a protocol takes longer than a
-    small layer does.
+    `learner` or `sequence` is its layer as what it is, `learned` the arrays that change; to ask a
+    protocol takes longer than a small layer does.
     """
 
     out: F32
     scratch: F32
     space: Workspace
+    learned: Params
     learner: Learner | None
     sequence: SequenceLearner | None
 
@@ -203,6 +204,7 @@ class Buffers:
                 slopes=_view(self._slopes, (rows, classes)),
                 loss=self.loss,
             ),
+            learned=block.learned(),
             learner=layer if isinstance(layer, Learner) else None,
             sequence=layer if isinstance(layer, SequenceLearner) else None,
         )
@@ -211,11 +213,6 @@ class Buffers:
         """Where the error of block number `index` lies when all are kept."""
         half = len(self._error) // 2
         return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
-
-    def target(self, block: Block, rate: float, samples: int) -> tuple[Params, float]:
-        """What `block` descends into, and at which rate for the sum over samples."""
-        optimizer = self.network.optimizer
-        return optimizer.target(block.learned(), block.moments, self._gradient, rate, samples)
 
     def learn(self, index: int, x: F32, labels: NDArray[np.int64], lr: float) -> None:
         """Forward pass and local update of block number `index` on its own input `x`.
@@ -227,7 +224,8 @@ class Buffers:
         readout, rate = block.readout, lr * block.lr_scale
         assert readout is not None  # noqa: S101  only blocks that learn are asked to
         self.loss[:] = 0
-        into, share = self.target(block, rate, len(x))
+        optimizer, learned = self.network.optimizer, room.learned
+        into, share = optimizer.target(learned, block.moments, self._gradient, rate, len(x))
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
@@ -242,8 +240,14 @@ class Buffers:
             room.learner.update(block.params, trace, e, share, into, room.scratch)
         if self.noise is not None:
             self.noise.add(index, into, share * len(x))
-        self.network.optimizer.apply(block.learned(), block.moments, into, rate)
+        optimizer.apply(learned, block.moments, into, rate)
         self.right[index] += int(self.loss[1])
+
+    def follow(self, index: int, x: F32) -> None:
+        """Let block number `index` follow its own input `x`, after its forward pass."""
+        block = self.network.blocks[index]
+        assert isinstance(block.layer, Follower)  # noqa: S101  else it is not asked to
+        block.layer.follow(block.params, x, self.room(index, len(x)).scratch)
 
     def judge(self, index: int, labels: NDArray[np.int64]) -> None:
         """Add to `loss` what block number `index` reaches by what it made last; none learns."""
@@ -254,12 +258,6 @@ class Buffers:
         for start in range(0, len(labels), rows):
             part = slice(start, start + rows)
             block.readout.error(seen[part], labels[part], room.space.rows(len(labels[part])))
-
-    def follow(self, index: int, x: F32) -> None:
-        """Let block number `index` follow its own input `x`, after its forward pass."""
-        block = self.network.blocks[index]
-        assert isinstance(block.layer, Follower)  # noqa: S101  else it is not asked to
-        block.layer.follow(block.params, x, self.room(index, len(x)).scratch)
 
 
 def _view(buffer: F32, shape: Shape) -> F32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
 from edgelearn.progress import EpochReport, Progress, Standing
 from edgelearn.rng import Stream, permutation
+from edgelearn.streaming import to_stream_graph
 from edgelearn.strict import plain
 from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
+GOLDEN_LR = 0.05
 BEST = "best/"
 """What the names of the best parameters of a stage begin with."""
 
@@ -47,10 +49,14 @@ class Model:
     history: tuple[EpochReport, ...] = ()
 
 
-def golden_samples(dataset: Dataset) -> dict[str, Array]:
-    """A few test samples, chosen once and for all."""
+def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
+    """A few test samples, chosen once and for all, and the learning rate of the model.
+
+    Not a large one: training steps would carry rounding errors to any size.
+    """
     rows = permutation(0, Stream.GOLDEN, 0, len(dataset.x_test))[:GOLDEN_SAMPLES]
-    return {"golden/x": as_f32(dataset.x_test[rows]), "golden/y": dataset.y_test[rows]}
+    samples = {"golden/x": as_f32(dataset.x_test[rows]), "golden/y": dataset.y_test[rows]}
+    return {**samples, "golden/lr": as_f32(min(lr, GOLDEN_LR))}
 
 
 def to_bundle(model: Model) -> Bundle:
@@ -68,6 +74,12 @@ def to_bundle(model: Model) -> Bundle:
     best = {} if standing is None else standing.best
     kept = {f"{BEST}{name}": value for name, value in best.items()}
     return Bundle(graphs, meta, {**model.golden, **kept})
+
+
+def with_stream(bundle: Bundle, where: str) -> Bundle:
+    """`bundle` with a Graph ``stream`` of one time step too; `where` is named in errors."""
+    stream = to_stream_graph(from_bundle(bundle, where).network)
+    return replace(bundle, graphs={**bundle.graphs, "stream": stream})
 
 
 def from_bundle(bundle: Bundle, where: str) -> Model:
