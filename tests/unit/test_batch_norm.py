@@ -12,7 +12,8 @@ from edgelearn.controls import Control
 from edgelearn.ir import run
 from edgelearn.layers.batch_norm import BatchNorm
 from edgelearn.lowering import to_train_graph
-from edgelearn.trainer import Observer, fit
+from edgelearn.progress import Observer
+from edgelearn.trainer import fit
 
 HEAD = {"kind": "dense", "units": 10, "activation": "softmax"}
 NORM = {"kind": "batch_norm", "memory": 50.0}
