@@ -16,6 +16,9 @@ from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
 from edgelearn.targets import ProjectionKind
 
 Method: TypeAlias = Literal["tpsgd", "shallow", "drtp", "dfa", "fa", "bp"]
+LossKind: TypeAlias = Literal[
+    "cross_entropy", "hinge", "squared_hinge", "l2", "l1", "similarity", "predsim"
+]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 LARGEST = 1e38
 """What float32 holds: infinity is no setting."""
@@ -36,10 +39,12 @@ class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one layer learns: its local loss, label projection and share of the learning rate.
 
+    A linear head has a loss too: hinge or squared_hinge. `beta` is similarity's share of predsim.
     `learn` = false leaves the layer as it was drawn: a frozen feature of chance, or of the data.
     """
 
-    loss: Literal["cross_entropy", "hinge", "squared_hinge", "l2", "l1"] = "cross_entropy"
+    loss: LossKind = "cross_entropy"
+    beta: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
     projection: ProjectionKind = "orthonormal"
     learn_projection: bool = False
     gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None

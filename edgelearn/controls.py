@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,15 @@ from edgelearn.engine import Buffers, working_set_bytes
 from edgelearn.errors import ConfigError
 from edgelearn.layers import Trace
 from edgelearn.layers.dense import Dense, descend
-from edgelearn.losses import Likelihood
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
 from edgelearn.rng import Stream, uniform
 
 KEEPS_ALL: frozenset[Method] = frozenset({"dfa", "fa", "bp"})
 """Methods that need every activation of a step at once."""
+
+
+NEEDS_PROJECTION: frozenset[Method] = frozenset({"drtp", "dfa"})
 
 
 def training_bytes(network: Network, config: TrainConfig) -> int:
@@ -60,18 +63,12 @@ class Control:
     Raises
     ------
     ConfigError
-        If a layer is not dense.
+        If a layer is not dense, or has no projection that the method needs.
     """
 
     def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
         for block in network.blocks:
-            if not isinstance(block.layer, Dense):
-                raise ConfigError(
-                    f"layer {block.name!r}, method {method!r}",
-                    expected="dense layers",
-                    got=block.layer.kind,
-                    fix="train with method = 'tpsgd' or 'shallow'",
-                )
+            _check(block, method)
         self.method = method
         self.buffers = Buffers(network, batch, keep_all=method in KEEPS_ALL)
         self.feedback = _feedback(network, seed) if method == "fa" else []
@@ -105,7 +102,8 @@ class Control:
         last = len(blocks) - 1
         e = buffers.error(last, blocks[last], len(x))
         buffers.loss[0] = 0
-        Likelihood().error(traces[last].a, labels, None, e, e, buffers.loss)
+        space = replace(buffers.room(last, len(x)).space, error=e)
+        buffers.network.head.loss.error(traces[last].a, labels, None, space)
         slope = e.copy() if self.method == "dfa" else e
         for index in range(last, -1, -1):
             block, trace = blocks[index], traces[index]
@@ -132,6 +130,16 @@ class Control:
         scratch = self.buffers.room(index, len(e)).scratch
         rate = lr * block.lr_scale / len(e)
         _dense(block).update(block.params, trace, e, rate, block.params, scratch)
+
+
+def _check(block: Block, method: Method) -> None:
+    """Raise `ConfigError` if `block` cannot learn by `method`."""
+    where, fix = f"layer {block.name!r}, method {method!r}", "train with method = 'tpsgd'"
+    if not isinstance(block.layer, Dense):
+        raise ConfigError(where, expected="dense layers", got=block.layer.kind, fix=fix)
+    if method in NEEDS_PROJECTION and not _readout(block).has_scores:
+        expected = "a loss with a projection of the labels, such as cross_entropy"
+        raise ConfigError(where, expected=expected, got="one without", fix=fix)
 
 
 def _dense(block: Block) -> Dense:

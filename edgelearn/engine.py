@@ -17,7 +17,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.layers import Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
-from edgelearn.readout import Workspace
+from edgelearn.readout import Readout, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class _Sizes:
     features: int
     error: int
     slopes: int
+    work: int
     scratch: int
     gradient: int
 
@@ -36,15 +37,15 @@ class _Sizes:
     def of(cls, network: Network, batch: int, keep_all: bool) -> _Sizes:
         blocks = network.blocks
         outs = [batch * math.prod(block.out_shape) for block in blocks]
-        judged = [(_rows(b, batch), b.readout.view) for b in blocks if b.readout is not None]
-        hidden = [_rows(b, batch) for b in blocks if b.readout and not b.readout.is_head]
+        judged = [(_rows(b, batch), b.readout) for b in blocks if b.readout is not None]
         gradients = [sum(p.size for p in block.learned().values()) for block in blocks]
         return cls(
             input=batch * math.prod(network.in_shape),
             activations=tuple(outs) if keep_all else (max(outs[0::2]), max(outs[1::2], default=0)),
-            features=max(rows * view.size if view.copies else 0 for rows, view in judged),
-            error=2 * max(outs) if keep_all else max(rows * view.size for rows, view in judged),
-            slopes=len(network.classes) * max(hidden, default=0),
+            features=max(rows * r.copied for rows, r in judged),
+            error=2 * max(outs) if keep_all else max(rows * r.view.size for rows, r in judged),
+            slopes=max(rows * r.read_out for rows, r in judged),
+            work=max(r.loss.work_size(rows, r.view.size) for rows, r in judged),
             scratch=max(b.layer.scratch_size(b.in_shape, batch) for b in blocks),
             gradient=max(gradients) if network.optimizer.needs_gradient else 0,
         )
@@ -52,7 +53,15 @@ class _Sizes:
     @property
     def total(self) -> int:
         return sum(self.activations) + sum(
-            (self.input, self.features, self.error, self.slopes, self.scratch, self.gradient)
+            (
+                self.input,
+                self.features,
+                self.error,
+                self.slopes,
+                self.work,
+                self.scratch,
+                self.gradient,
+            )
         )
 
 
@@ -94,6 +103,7 @@ class Buffers:
         self._features = np.empty(sizes.features, np.float32)
         self._error = np.empty(sizes.error, np.float32)
         self._slopes = np.empty(sizes.slopes, np.float32)
+        self._work = np.empty(sizes.work, np.float32)
         self._scratch = np.empty(sizes.scratch, np.float32)
         self._gradient = np.empty(sizes.gradient, np.float32)
         self._labels = np.empty(batch, np.int64)
@@ -128,20 +138,24 @@ class Buffers:
     def _room(self, index: int, samples: int) -> Room:
         block = self.network.blocks[index]
         readout, layer, rows = block.readout, block.layer, _rows(block, samples)
-        view = readout.view if readout else None
-        classes = 0 if readout is None or readout.is_head else len(self.network.classes)
         slab = self._activations[index % len(self._activations)]
         return Room(
             out=_view(slab, (samples, *block.out_shape)),
             scratch=self._scratch[: layer.scratch_size(block.in_shape, samples)],
-            space=Workspace(
-                features=_view(self._features, (rows, view.size if view and view.copies else 0)),
-                error=_view(self._error, (rows, view.size if view else 0)),
-                slopes=_view(self._slopes, (rows, classes)),
-                loss=self.loss,
-            ),
+            space=self._space(readout, rows),
             learner=layer if isinstance(layer, Learner) else None,
             sequence=layer if isinstance(layer, SequenceLearner) else None,
+        )
+
+    def _space(self, readout: Readout | None, rows: int) -> Workspace:
+        """Where `readout` judges so many rows; without one there is no room."""
+        r = readout
+        return Workspace(
+            features=_view(self._features, (rows, r.copied if r else 0)),
+            error=_view(self._error, (rows, r.view.size if r else 0)),
+            slopes=_view(self._slopes, (rows, r.read_out if r else 0)),
+            loss=self.loss,
+            work=self._work[: r.loss.work_size(rows, r.view.size) if r else 0],
         )
 
     def error(self, index: int, block: Block, samples: int) -> F32:

@@ -1,4 +1,4 @@
-"""What a network says, and how well: probabilities, accuracy, local readouts."""
+"""What a network says, and how well: answers, accuracy, local readouts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 def predict(network: Network, x: Array) -> F32:
-    """Class probabilities, shape (samples, classes), of samples that are not normalised."""
+    """What is said of each class, shape (samples, classes), of samples not normalised.
+
+    Probabilities, or the scores of a linear head: see `Network.answers`.
+    """
     network.check_input(x)
     batch = min(BATCH, max(len(x), 1))
     buffers = Buffers(network, batch)
@@ -49,12 +52,12 @@ def predict(network: Network, x: Array) -> F32:
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite becomes one message
 def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
-    """Accuracy, mean cross-entropy, confusion and the accuracy of every layer's readout.
+    """Accuracy, mean loss of the head, confusion and the accuracy of every layer's readout.
 
     Raises
     ------
     Diverged
-        If the probabilities are not finite.
+        If what the head says is not finite.
     """
     network.check_input(x)
     classes = len(network.classes)
@@ -66,16 +69,18 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
         a, labels = buffers.load(x, y, rows)
         for index, block in enumerate(network.blocks):
             a = buffers.forward(index, a).a
-            if block.readout is not None:
+            if block.readout is not None and block.readout.has_scores:
                 features = buffers.room(index, len(a)).space.features
                 guesses = block.scores(a, features).argmax(axis=1)
                 hits[index] += (guesses == labels).sum()
-        loss -= float(np.log(np.maximum(a[np.arange(len(a)), labels], 1e-37)).sum())
+        buffers.loss[0] = 0
+        network.head.error(a, labels, buffers.room(index, len(a)).space)
+        loss += float(buffers.loss[0])
         np.add.at(confusion, (labels, guesses), 1)
     if not math.isfinite(loss):
         raise Diverged(
             f"model {network.name!r}",
-            expected="finite probabilities",
+            expected=f"finite {network.answers}",
             got=f"a loss of {loss}",
             fix="look at the scale of the data, or train with a lower train.lr",
         )
@@ -89,7 +94,7 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
                 b.name,
                 b.layer.kind,
                 sum(p.size for p in b.params.values()),
-                None if b.readout is None else float(h),
+                float(h) if b.readout is not None and b.readout.has_scores else None,
             )
             for b, h in zip(network.blocks, hits / len(x), strict=True)
         ],

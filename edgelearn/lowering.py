@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.ir.ops import BatchSize, OneHot, Reduce
+from edgelearn.ir.ops import BatchSize
 from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
 
 
 def to_graph(network: Network) -> Graph:
-    """Inference: input ``x`` (batch, *in_shape), output ``probabilities`` (batch, classes)."""
+    """Inference: input ``x`` (batch, *in_shape), one output (batch, classes).
+
+    It is called what it is: ``probabilities``, or ``scores`` of a linear head, of which the largest
+    is the answer.
+    """
     b = Builder(network.name)
     *_, (_, x) = _emit_blocks(b, network)
-    return b.graph([b.rename(x, "probabilities")])
+    return b.graph([b.rename(x, network.answers)])
 
 
 def to_exit_graph(network: Network) -> Graph:
@@ -57,8 +61,9 @@ def to_train_graph(network: Network) -> Graph:
     """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
 
     Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); outputs
-    ``probabilities`` (batch, classes) before the update and ``loss`` (), the mean of their
-    cross-entropy. The parameters are states. With ``lr`` = 0 the step is inference.
+    ``probabilities`` or ``scores`` (batch, classes) before the update, as `to_graph` calls them,
+    and ``loss`` (), the mean loss of the head. The parameters are states. With ``lr`` = 0 the step
+    is inference.
     """
     b = Builder(f"{network.name}-train")
     x = _emit_input(b, network)
@@ -68,8 +73,8 @@ def to_train_graph(network: Network) -> Graph:
     for block in network.blocks:
         with b.scope(block.name):
             x = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
-    loss = _emit_loss(b, x, y)
-    return b.graph([b.rename(x, "probabilities"), b.rename(loss, "loss")])
+    loss = network.head.head_loss.emit_value(b, x, y)
+    return b.graph([b.rename(x, network.answers), b.rename(loss, "loss")])
 
 
 def _emit_input(b: Builder, network: Network) -> str:
@@ -127,11 +132,3 @@ def _emit_local(
         return new | {"p": error.descend(b, rate, into["p"])} if readout.learns else new
 
     return trace, descend
-
-
-def _emit_loss(b: Builder, probabilities: str, y: str) -> str:
-    classes = b.specs[probabilities].shape[-1]
-    tiny = b.scalar(1e-37)
-    log = b.unary("log", b.binary("max", probabilities, tiny))
-    chosen = b.binary("mul", log, b.apply(OneHot(classes), y))
-    return b.unary("neg", b.apply(Reduce("mean", (0,)), b.apply(Reduce("sum", (-1,)), chosen)))

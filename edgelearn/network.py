@@ -10,7 +10,16 @@ from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
 from edgelearn.layers import Layer, Learner, Params, SequenceLearner
 from edgelearn.layers.dense import Dense
-from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
+from edgelearn.losses import (
+    LOSSES,
+    Answers,
+    HeadLoss,
+    Likelihood,
+    LocalLoss,
+    Loss,
+    ReadoutLoss,
+    local_loss,
+)
 from edgelearn.normalize import Normalizer
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
@@ -96,6 +105,29 @@ class Network:
         """The numbers of the blocks that learn, the head last."""
         return [index for index, block in enumerate(self.blocks) if block.readout is not None]
 
+    @property
+    def head(self) -> Readout:
+        """The readout of the last layer."""
+        head = self.blocks[-1].readout
+        assert head is not None  # noqa: S101  only networks whose head is held still have none
+        return head
+
+    @property
+    def answers(self) -> Answers:
+        """What the last layer says of each class."""
+        return self.head.head_loss.answers
+
+    def check_batch(self, batch: int) -> None:
+        """Raise `ConfigError` if a layer that learns cannot do so from `batch` samples at once."""
+        for block in self.blocks:
+            if batch < 2 and block.readout is not None and block.readout.loss.compares:
+                raise ConfigError(
+                    f"layer {block.name!r}",
+                    expected="a batch of 2 samples or more: its loss compares them",
+                    got=f"{batch}",
+                    fix="raise the batch (-s train.batch=32), or choose another loss",
+                )
+
     def learning_only(self, indices: Collection[int]) -> Network:
         """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
         blocks = [
@@ -176,7 +208,10 @@ def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head
         readout=None,
     )
     if is_head:
-        block = replace(block, readout=_head(config, block.out_shape))
+        readout = Readout(
+            Whole(block.out_shape), _head_loss(config), projection=None, learns=False, is_head=True
+        )
+        block = replace(block, readout=readout)
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:
         readout = _readout(config, block, classes, seed, index)
         block = replace(block, readout=readout)
@@ -184,11 +219,10 @@ def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head
     return replace(block, moments=moments if block.readout else {})
 
 
-def _head(config: BlockConfig, out_shape: Shape) -> Readout:
-    loss: Loss = LOSSES[config.local.loss]
-    if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
-        loss = Likelihood()
-    return Readout(Whole(out_shape), loss, projection=None, learns=False)
+def _head_loss(config: BlockConfig) -> Loss:
+    """The loss of a head: softmax tells probabilities, linear has the loss that it names."""
+    softmax = isinstance(config.layer, Dense) and config.layer.activation == "softmax"
+    return Likelihood() if softmax else LOSSES[config.local.loss]
 
 
 def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: int) -> Readout:
@@ -196,31 +230,55 @@ def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: 
     view: View = view_of(block.out_shape)
     if isinstance(layer, SequenceLearner):
         view = layer.view(block.in_shape)
-    loss = LOSSES[local.loss]
-    if local.learn_projection and not isinstance(loss, ReadoutLoss):
-        raise ConfigError(
-            f"layer {index + 1}",
-            expected="learn_projection with a loss of scores, such as cross_entropy",
-            got=f"loss = {local.loss!r}, which a learned target would make zero",
-            fix='write loss = "cross_entropy", or learn_projection = false',
-        )
+    loss = local_loss(local.loss, classes, local.beta)
+    _check_loss(config, loss, index)
+    if not loss.needs_projection:
+        return Readout(view, loss, None, learns=False)
     row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, view.size)
     p = projection(local.projection, classes, view.size, row_norm, seed, index)
     return Readout(view, loss, p, local.learn_projection)
 
 
+def _check_loss(config: BlockConfig, loss: LocalLoss, index: int) -> None:
+    """Raise `ConfigError` unless the layer can learn from `loss`."""
+    if config.local.learn_projection and not isinstance(loss, ReadoutLoss):
+        raise ConfigError(
+            f"layer {index + 1}",
+            expected="learn_projection with a loss of scores, such as cross_entropy",
+            got=f"loss = {loss.kind!r}, which has none",
+            fix='write loss = "cross_entropy", or learn_projection = false',
+        )
+    if loss.compares and isinstance(config.layer, SequenceLearner):
+        raise ConfigError(
+            f"layer {index + 1}",
+            expected="a loss of one sample at a time in a recurrent layer",
+            got=f"loss = {loss.kind!r}, which compares the samples of a batch",
+            fix='write loss = "cross_entropy" there',
+        )
+
+
 def _check_head(recipe: Recipe, classes: int) -> None:
     *hidden, last = recipe.layers
-    name = f"{last.layer.kind}{len(recipe.layers)}"
+    where = f"recipe {recipe.name!r}, layer '{last.layer.kind}{len(recipe.layers)}'"
     units = last.layer.units if isinstance(last.layer, Dense) else None
-    softmax = isinstance(last.layer, Dense) and last.layer.activation == "softmax"
-    if units != classes or not softmax:
+    activation = last.layer.activation if isinstance(last.layer, Dense) else None
+    if units != classes or activation not in ("softmax", "linear"):
         size = f"{units} units" if units else f"a layer of kind {last.layer.kind!r}"
         raise ConfigError(
-            f"recipe {recipe.name!r}, layer {name!r}",
+            where,
             expected=f"a last layer of {classes} units with activation 'softmax', one a class",
-            got=f"{size}{'' if softmax else ', no softmax'}",
+            got=f"{size}{'' if activation == 'softmax' else ', no softmax'}",
             fix=f'set units = {classes} and activation = "softmax" there',
+        )
+    loss = last.local.loss
+    fits = loss == "cross_entropy" if activation == "softmax" else _answers(loss) is not None
+    if not fits:
+        raise ConfigError(
+            where,
+            expected="activation 'softmax' with loss 'cross_entropy', "
+            "or 'linear' with 'hinge' or 'squared_hinge'",
+            got=f"activation {activation!r} with loss {loss!r}",
+            fix="change one of the two",
         )
     for index, config in enumerate(hidden, start=1):
         if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
@@ -230,3 +288,8 @@ def _check_head(recipe: Recipe, classes: int) -> None:
                 got="one before it",
                 fix="use tanh or relu there",
             )
+
+
+def _answers(loss: str) -> Answers | None:
+    found = LOSSES[loss]
+    return found.answers if isinstance(found, HeadLoss) else None

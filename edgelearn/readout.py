@@ -10,18 +10,10 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import AddOuter
-from edgelearn.losses import CrossEntropy, Likelihood, Loss
+from edgelearn.losses import CrossEntropy, HeadLoss, Likelihood, Loss, Workspace
 from edgelearn.views import View
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Workspace:
-    """Room for one readout: features and their error (batch, size), slopes (batch, classes)."""
-
-    features: F32
-    error: F32
-    slopes: F32
-    loss: F32
+__all__ = ["Emitted", "Readout", "Workspace"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,20 +26,34 @@ class Readout:
         What is seen of the activation.
     loss : Loss
     projection : array or None
-        Shape (classes, features); None for the head, whose activation has an element a class.
+        Shape (classes, features); None for the head, whose activation has an element a class, and
+        for a loss that reads out no scores.
     learns : bool
         Whether the projection is a parameter too, ``dense1.p``.
+    is_head : bool
+        Whether the activation itself is the answer.
     """
 
     view: View
     loss: Loss
     projection: F32 | None
     learns: bool
+    is_head: bool = False
 
     @property
-    def is_head(self) -> bool:
-        """Whether the activation itself is the answer."""
-        return self.projection is None
+    def has_scores(self) -> bool:
+        """Whether it says something of each class."""
+        return self.is_head or self.projection is not None
+
+    @property
+    def copied(self) -> int:
+        """Features of a sample that need room of their own."""
+        return self.view.size if self.view.copies else 0
+
+    @property
+    def read_out(self) -> int:
+        """Scores of a sample that need room of their own."""
+        return 0 if self.projection is None else len(self.projection)
 
     @property
     def tells_probabilities(self) -> bool:
@@ -65,7 +71,7 @@ class Readout:
         Adds the loss to `space.loss`, and leaves in `space` what `descend` needs.
         """
         seen = self.view.of(a, space.features)
-        self.loss.error(seen, labels, self.projection, space.slopes, space.error, space.loss)
+        self.loss.error(seen, labels, self.projection, space)
         return self.view.back(space.error)
 
     def descend(self, a: F32, rate: float, into: F32, space: Workspace) -> None:
@@ -73,6 +79,12 @@ class Readout:
         seen = space.features if self.view.copies else a.reshape(len(a), -1)
         step = np.multiply(space.slopes, np.float32(-rate), out=space.slopes)
         kernels.dense.add_outer(step, seen, into)
+
+    @property
+    def head_loss(self) -> HeadLoss:
+        """The loss of a head."""
+        assert isinstance(self.loss, HeadLoss)  # noqa: S101  the network checked it
+        return self.loss
 
     def emit_scores(self, b: Builder, a: str, p: str | None) -> str:
         """`scores` as nodes of a Graph."""

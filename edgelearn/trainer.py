@@ -144,6 +144,7 @@ def fit(
         If a local loss or a parameter is not finite.
     """
     network.check_input(x)
+    network.check_batch(config.batch)
     observer = observer or Observer()
     control = _control(network, config)
     buffers = control.buffers if control else Buffers(network, config.batch)

@@ -25,6 +25,8 @@ from edgelearn.ir import BATCH, Graph, run, store
 from edgelearn.ir.store import Bundle
 
 STDIN = Path("-")
+WORDS = {"probabilities": "probability", "scores": "score"}
+"""What a model says of a class, by the name of its output."""
 
 
 class Answering(Protocol):
@@ -36,25 +38,29 @@ class Answering(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Classifier:
-    """A model, run by the interpreter one sample at a time."""
+    """A model, run by the interpreter one sample at a time.
+
+    `word` is what it says of a class: its probability, or its score.
+    """
 
     answer: Answering
     classes: list[str]
     in_shape: Shape
+    word: str
 
     def __call__(self, sample: F32, where: str) -> dict[str, str | float]:
         """The likeliest class of one sample; `where` is named in errors."""
         with np.errstate(all="ignore"):  # what is not finite becomes one message below
-            probabilities, more = self.answer(sample)
-        if not np.isfinite(probabilities).all():
+            said, more = self.answer(sample)
+        if not np.isfinite(said).all():
             raise DataValueError(
                 where,
                 expected="values of the size that the model was trained on",
-                got="probabilities that are not finite",
+                got="answers that are not finite",
                 fix="check the units of the data, and the model with 'edgelearn eval'",
             )
-        best = int(probabilities.argmax())
-        return {"class": self.classes[best], "probability": float(probabilities[best]), **more}
+        best = int(said.argmax())
+        return {"class": self.classes[best], self.word: float(said[best]), **more}
 
 
 def classifier(path: Path, exit_at: float | None = None) -> Classifier:
@@ -70,7 +76,7 @@ def classifier(path: Path, exit_at: float | None = None) -> Classifier:
         )
     answer = _whole(graph) if exit_at is None else _early(bundle, path, exit_at)
     in_shape = graph.specs[graph.inputs[0]].shape[1:]
-    return Classifier(answer, [str(c) for c in classes], in_shape)
+    return Classifier(answer, [str(c) for c in classes], in_shape, WORDS[graph.outputs[0]])
 
 
 def _whole(graph: Graph) -> Answering:
@@ -98,7 +104,8 @@ def _classifies(graph: Graph, classes: int) -> bool:
     inputs = [graph.specs[name] for name in graph.inputs]
     outputs = [graph.specs[name] for name in graph.outputs]
     fed = len(inputs) == 1 and inputs[0].dtype == "float32" and inputs[0].shape[:1] == (BATCH,)
-    return fed and len(outputs) == 1 and outputs[0].shape == (BATCH, classes)
+    known = len(outputs) == 1 and graph.outputs[0] in WORDS
+    return fed and known and outputs[0].shape == (BATCH, classes)
 
 
 def guesses(classify: Classifier, files: Sequence[Path]) -> Iterator[dict[str, str | float]]:

@@ -22,8 +22,8 @@ def command(model: Path, files: tuple[Path, ...], exit_at: float | None, as_json
     """Classify samples: .npy arrays, .csv files, or lines from stdin (-) as they come.
 
     A line holds the numbers of one sample, separated by commas or blanks, not normalised: the
-    model does that itself. Prints the class and its probability, one line a sample; with --exit-at
-    also the layer that answered.
+    model does that itself. Prints the class and its probability (of a linear head its score), one
+    line a sample; with --exit-at also the layer that answered.
 
     \b
     Example:

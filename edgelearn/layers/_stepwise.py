@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
 from edgelearn.layers._sequence import Recurrent, cut
 from edgelearn.layers._stepwise_graph import CellStep, emit_forward, emit_learning
 from edgelearn.layers.dense import BLOCK_ROWS, LOOP_BATCH, add_product
-from edgelearn.readout import Readout, Workspace
+from edgelearn.readout import Readout
 from edgelearn.rng import Stream, uniform
 
 ROWS = 64
@@ -204,10 +205,8 @@ class _Pass:
         weights = self._weights(count)
         if not weights.any():
             return
-        room = Workspace(
-            lesson.space.features, lesson.space.error[:rows], lesson.space.slopes[:rows],
-            lesson.space.loss,
-        )  # fmt: skip
+        space_of = lesson.space
+        room = replace(space_of, error=space_of.error[:rows], slopes=space_of.slopes[:rows])
         seen = space["seen"][:count].reshape(rows, -1)
         e = readout.error(seen, np.tile(lesson.labels, count), room)
         e *= weights

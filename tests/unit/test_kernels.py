@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, kernels, workflow
-from edgelearn.kernels import dense, errors, functions
+from edgelearn.kernels import dense, errors, functions, similarity
 
 KERNELS = {
     f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
-    for module in (dense, errors)
+    for module in (dense, errors, similarity)
     for name, function in vars(module).items()
     if hasattr(function, "py_func") and function.py_func.__module__ == module.__name__
 }
@@ -42,6 +42,10 @@ def arguments(function, seed=0):
         "labels": rng.integers(0, units, batch),
         "scores": floats(batch, units),
         "loss": np.zeros(1, np.float32),
+        "epsilon": 1e-5,
+        "apart": -0.25,
+        "norms": rng.random(batch).astype(np.float32),
+        "pairs": floats(batch, batch),
     }
     return [made[name] for name in inspect.signature(function.py_func).parameters if name in made]
 

@@ -1,0 +1,145 @@
+"""What losses are, and the two families that a hidden layer may learn from.
+
+A *readout* loss judges the scores ``a @ p.T`` that the projection reads out of the activation, as
+a classifier's loss would; its projection can be learned. A *target* loss judges the distance of
+the activation from the row of the projection that belongs to the label.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from edgelearn.arrays import F32, Array
+from edgelearn.ir.builder import Builder
+from edgelearn.ir.ops import Reduce
+
+Answers: TypeAlias = Literal["probabilities", "scores"]
+"""What a head says of each class: a probability, or a margin, of which the largest counts."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workspace:
+    """Room for one readout.
+
+    Attributes
+    ----------
+    features, error : array, shape (batch, size)
+        Features that a view copies; the derivative of the loss by them.
+    slopes : array, shape (batch, classes)
+        The derivative by the scores.
+    loss : array, shape (1,)
+    work : array
+        As `Loss.work_size` says.
+    """
+
+    features: F32
+    error: F32
+    slopes: F32
+    loss: F32
+    work: F32 = field(default_factory=lambda: np.empty(0, np.float32))
+
+
+class Loss(Protocol):
+    """What is asked of a block: the error of features `a`, (batch, units), given the labels.
+
+    `p`, (classes, units), is the projection of a hidden block; a head has none.
+    """
+
+    compares: ClassVar[bool]
+    """Whether it compares the samples of a batch with each other, so that one teaches nothing."""
+
+    def work_size(self, rows: int, units: int) -> int:
+        """Elements of work space that `error` needs."""
+
+    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
+        """Write the derivative of the summed loss by `a` to `space.error`; add to `space.loss`.
+
+        A readout loss leaves its derivative by the scores in `space.slopes`.
+        """
+
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        """`error` as nodes of a Graph: ``e``, and ``slopes`` of a readout loss."""
+
+
+@runtime_checkable
+class HeadLoss(Loss, Protocol):
+    """A loss that the last layer can have: its activation is the answer."""
+
+    answers: ClassVar[Answers]
+
+    def emit_value(self, b: Builder, a: str, labels: str) -> str:
+        """The mean loss over samples, shape (), as nodes of a Graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLoss(ABC):
+    """A loss of a hidden block."""
+
+    kind: ClassVar[str]
+    compares: ClassVar[bool] = False
+    needs_projection: ClassVar[bool] = True
+    gain: ClassVar[float] = 1.0
+    """Size of the projection that serves well; a recipe may say another."""
+
+    def work_size(self, rows: int, units: int) -> int:
+        """As `Loss` says."""
+        return 0
+
+    def row_norm(self, gain: float, units: int) -> float:
+        """The norm of the rows of `p`."""
+        return gain
+
+    @abstractmethod
+    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
+        """As `Loss` says."""
+
+    @abstractmethod
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        """As `Loss` says."""
+
+
+class ReadoutLoss(LocalLoss):
+    """A loss of scores: ``a @ p.T``, or ``a`` itself at the head.
+
+    ``e = slopes @ p``, and ``slopes.T @ a`` is the derivative by `p`.
+    """
+
+    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
+        if p is None:
+            space.error[:] = a
+            self.derive(labels, space.error, space.loss)
+            return
+        np.matmul(a, p.T, out=space.slopes)
+        self.derive(labels, space.slopes, space.loss)
+        np.matmul(space.slopes, p, out=space.error)
+
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        if p is None:
+            return self.emit_slopes(b, a, labels), None
+        slopes = self.emit_slopes(b, b.matmul(a, p, transpose_b=True), labels)
+        return b.matmul(slopes, p), slopes
+
+    @abstractmethod
+    def derive(self, labels: Array, scores: F32, loss: F32) -> None:
+        """Replace `scores`, (batch, classes), by the derivative of the summed loss by them."""
+
+    @abstractmethod
+    def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:
+        """`derive` as nodes of a Graph."""
+
+
+class TargetLoss(LocalLoss):
+    """A distance of the activation from its target, the row ``p[label]``."""
+
+    def row_norm(self, gain: float, units: int) -> float:
+        return gain * math.sqrt(units)
+
+
+def emit_mean(b: Builder, losses: str) -> str:
+    """The mean over samples of what is summed over the last axis, as nodes."""
+    return b.apply(Reduce("mean", (0,)), b.apply(Reduce("sum", (-1,)), losses))
