@@ -17,7 +17,15 @@ from edgelearn.targets import ProjectionKind
 
 Method: TypeAlias = Literal["tpsgd", "shallow", "drtp", "dfa", "fa", "bp"]
 LossKind: TypeAlias = Literal[
-    "cross_entropy", "hinge", "squared_hinge", "l2", "l1", "similarity", "predsim"
+    "cross_entropy",
+    "hinge",
+    "squared_hinge",
+    "l2",
+    "l1",
+    "similarity",
+    "predsim",
+    "mse",
+    "huber",
 ]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 LARGEST = 1e38
@@ -39,7 +47,8 @@ class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one layer learns: its local loss, label projection and share of the learning rate.
 
-    A linear head has a loss too: hinge or squared_hinge. `beta` is similarity's share of predsim.
+    A linear head has a loss too: hinge, squared_hinge, or, of a regression, mse or huber. `beta` is
+    the share of similarity in predsim.
     `learn` = false leaves the layer as it was drawn: a frozen feature of chance, or of the data.
     """
 
@@ -85,6 +94,11 @@ class Recipe(msgspec.Struct, frozen=True):
     layers: tuple[BlockConfig, ...]
     input: InputConfig = InputConfig()
     train: TrainConfig = TrainConfig()
+
+    @property
+    def regresses(self) -> bool:
+        """Whether its head predicts values, no class."""
+        return self.layers[-1].local.loss in ("mse", "huber")
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -23,9 +23,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edgelearn.arrays import F32
+from edgelearn.arrays import F32, Array
 from edgelearn.config import Method, TrainConfig
 from edgelearn.engine import Buffers, working_set_bytes
 from edgelearn.errors import ConfigError
@@ -53,7 +52,7 @@ def training_bytes(network: Network, config: TrainConfig) -> int:
     if config.method == "fa":
         total += sum(block.params["w"].nbytes for block in network.blocks)
     if config.method == "dfa":
-        total += 4 * config.batch * len(network.classes)
+        total += 4 * config.batch * network.width
     return total
 
 
@@ -73,7 +72,7 @@ class Control:
         self.buffers = Buffers(network, batch, keep_all=method in KEEPS_ALL)
         self.feedback = _feedback(network, seed) if method == "fa" else []
 
-    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+    def step(self, x: F32, labels: Array, lr: float) -> float:
         """One step on normalised `x`; the mean loss of the head before the update."""
         if self.method == "drtp":
             self._forward_targets(x, labels, lr)
@@ -81,7 +80,7 @@ class Control:
             self._backward(x, labels, lr)
         return float(self.buffers.loss[0]) / len(x)
 
-    def _forward_targets(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:
+    def _forward_targets(self, x: F32, labels: Array, lr: float) -> None:
         buffers = self.buffers
         for index, block in enumerate(buffers.network.blocks):
             trace = buffers.forward(index, x)
@@ -89,11 +88,12 @@ class Control:
             e = _readout(block).error(trace.a, labels, buffers.room(index, len(x)).space)
             projection = _readout(block).projection
             if projection is not None:
-                np.negative(projection[labels], out=e)
+                drawn = projection[labels] if labels.ndim == 1 else labels @ projection
+                np.negative(drawn, out=e)
             self._update(index, trace, e, lr)
             x = trace.a
 
-    def _backward(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:
+    def _backward(self, x: F32, labels: Array, lr: float) -> None:
         buffers, blocks = self.buffers, self.buffers.network.blocks
         traces = []
         for index in range(len(blocks)):

@@ -106,17 +106,19 @@ class Buffers:
         self._work = np.empty(sizes.work, np.float32)
         self._scratch = np.empty(sizes.scratch, np.float32)
         self._gradient = np.empty(sizes.gradient, np.float32)
-        self._labels = np.empty(batch, np.int64)
+        self._labels = _label_room(network, batch)
         self.loss = np.zeros(1, np.float32)
         self._rooms: dict[tuple[int, int], Room] = {}
 
-    def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
-        """Samples and labels of these `rows`, normalised, in the input buffer."""
+    def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, Array]:
+        """Samples and labels of these `rows`, both on the scale that is learned, in the buffers."""
         batch = _view(self._input, (len(rows), *self.network.in_shape))
         labels = self._labels[: len(rows)]
         for place, row in enumerate(rows):
             batch[place] = x[row]
             labels[place] = y[row]
+        if self.network.outputs is not None:
+            self.network.outputs.standardise(labels)
         normalizer = self.network.normalizer
         if normalizer is not None:
             flat = batch.reshape(len(rows), -1)
@@ -168,7 +170,7 @@ class Buffers:
         optimizer = self.network.optimizer
         return optimizer.target(block.learned(), block.moments, self._gradient, rate, samples)
 
-    def learn(self, index: int, x: F32, labels: NDArray[np.int64], lr: float) -> F32:
+    def learn(self, index: int, x: F32, labels: Array, lr: float) -> F32:
         """Forward pass and local update of block number `index`; returns its activation.
 
         The summed loss before the update is then in `loss`.
@@ -193,6 +195,13 @@ class Buffers:
         return a
 
 
+def _label_room(network: Network, batch: int) -> Array:
+    """Room for class numbers (batch,), or for the values of a regression (batch, outputs)."""
+    if network.outputs is None:
+        return np.empty(batch, np.int64)
+    return np.empty((batch, network.width), np.float32)
+
+
 def _view(buffer: F32, shape: Shape) -> F32:
     return buffer[: math.prod(shape)].reshape(shape)
 
@@ -209,7 +218,7 @@ def forward(network: Network, x: F32, buffers: Buffers, depth: int | None = None
 
 
 def train_step(
-    buffers: Buffers, x: F32, labels: NDArray[np.int64], lr: float, learning: Collection[int]
+    buffers: Buffers, x: F32, labels: Array, lr: float, learning: Collection[int]
 ) -> float:
     """One step: each block in `learning` descends its own local loss.
 
@@ -219,7 +228,7 @@ def train_step(
         Made for the network, whose parameters change in place.
     x : array, shape (batch, *in_shape)
         Normalised.
-    labels : int64 array, shape (batch,)
+    labels : int64 array, shape (batch,), or float32, shape (batch, outputs)
     lr : float
         Learning rate; a block's own is ``lr * lr_scale``. The update is the mean over samples.
     learning : collection of int
@@ -250,5 +259,7 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     stored = sum(value.nbytes for value in network.stored().values())
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
-    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 4
-    return stored + fixed + normalizer + buffers
+    outputs = 0 if network.outputs is None else network.outputs.nbytes
+    labels = _label_room(network, batch).nbytes
+    buffers = 4 * _Sizes.of(network, batch, keep_all).total + labels + 4
+    return stored + fixed + normalizer + outputs + buffers

@@ -15,12 +15,12 @@ from edgelearn.readout import Readout
 def to_graph(network: Network) -> Graph:
     """Inference: input ``x`` (batch, *in_shape), one output (batch, classes).
 
-    It is called what it is: ``probabilities``, or ``scores`` of a linear head, of which the largest
-    is the answer.
+    It is called what it is: ``probabilities``; ``scores`` of a linear head, of which the largest is
+    the answer; or ``values`` (batch, outputs) of a regression, in the units of the training data.
     """
     b = Builder(network.name)
     *_, (_, x) = _emit_blocks(b, network)
-    return b.graph([b.rename(x, network.answers)])
+    return b.graph([_emit_answer(b, network, x, _emit_scale(b, network))])
 
 
 def to_exit_graph(network: Network) -> Graph:
@@ -60,21 +60,22 @@ def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
 def to_train_graph(network: Network) -> Graph:
     """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
 
-    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); outputs
-    ``probabilities`` or ``scores`` (batch, classes) before the update, as `to_graph` calls them,
-    and ``loss`` (), the mean loss of the head. The parameters are states. With ``lr`` = 0 the step
-    is inference.
+    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); of a regression ``y``
+    is float32 (batch, outputs), in its own units. Outputs are the answer before the update, as
+    `to_graph` calls it, and ``loss`` (), the mean loss of the head, of standardised values. The
+    parameters are states. With ``lr`` = 0 the step is inference.
     """
     b = Builder(f"{network.name}-train")
     x = _emit_input(b, network)
-    y = b.input("y", (BATCH,), "int64")
+    scale = _emit_scale(b, network)
+    y = _emit_labels(b, network, scale)
     lr = b.input("lr", ())
     samples = b.apply(BatchSize(), y, name="samples")
     for block in network.blocks:
         with b.scope(block.name):
             x = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
     loss = network.head.head_loss.emit_value(b, x, y)
-    return b.graph([b.rename(x, network.answers), b.rename(loss, "loss")])
+    return b.graph([_emit_answer(b, network, x, scale), b.rename(loss, "loss")])
 
 
 def _emit_input(b: Builder, network: Network) -> str:
@@ -85,6 +86,31 @@ def _emit_input(b: Builder, network: Network) -> str:
     with b.scope("input"):
         centred = b.binary("sub", x, b.constant("input.mean", normalizer.mean))
         return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
+
+
+def _emit_scale(b: Builder, network: Network) -> tuple[str, str] | None:
+    """Mean and spread of the outputs of a regression."""
+    outputs = network.outputs
+    if outputs is None:
+        return None
+    return b.constant("output.mean", outputs.mean), b.constant("output.spread", outputs.spread)
+
+
+def _emit_labels(b: Builder, network: Network, scale: tuple[str, str] | None) -> str:
+    """Labels as they are learned: class numbers, or values that are standardised here."""
+    if scale is None:
+        return b.input("y", (BATCH,), "int64")
+    mean, spread = scale
+    y = b.input("y", (BATCH, network.width))
+    return b.binary("div", b.binary("sub", y, mean), spread)
+
+
+def _emit_answer(b: Builder, network: Network, a: str, scale: tuple[str, str] | None) -> str:
+    """What the head says, under its name; values in the units of the targets."""
+    if scale is not None:
+        mean, spread = scale
+        a = b.binary("add", b.binary("mul", a, spread), mean)
+    return b.rename(a, network.answers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,11 @@ from dataclasses import dataclass, field, replace
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
+from edgelearn.heads import check_losses
 from edgelearn.layers import Layer, Learner, Params, SequenceLearner
 from edgelearn.layers.dense import Dense
-from edgelearn.losses import (
-    LOSSES,
-    Answers,
-    HeadLoss,
-    Likelihood,
-    LocalLoss,
-    Loss,
-    ReadoutLoss,
-    local_loss,
-)
-from edgelearn.normalize import Normalizer
+from edgelearn.losses import LOSSES, Answers, Likelihood, Loss, local_loss
+from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
 from edgelearn.targets import projection
@@ -83,7 +75,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A stack of blocks for inputs of `in_shape` and labels that index `classes`."""
+    """A stack of blocks for inputs of `in_shape` and labels that index `classes`.
+
+    A regression has `outputs` and no classes: its labels are values.
+    """
 
     name: str
     in_shape: Shape
@@ -91,6 +86,17 @@ class Network:
     normalizer: Normalizer | None
     blocks: tuple[Block, ...]
     optimizer: Optimizer
+    outputs: Outputs | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of classes, or of the outputs of a regression."""
+        return self.classes if self.outputs is None else self.outputs.names
+
+    @property
+    def width(self) -> int:
+        """How many classes or outputs."""
+        return len(self.names)
 
     def stored(self) -> dict[str, F32]:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
@@ -175,27 +181,36 @@ def _restored(block: Block, values: Mapping[str, Array]) -> Block:
 
 
 def build(
-    recipe: Recipe, in_shape: Shape, classes: Sequence[str], normalizer: Normalizer | None
+    recipe: Recipe,
+    in_shape: Shape,
+    classes: Sequence[str],
+    normalizer: Normalizer | None,
+    outputs: Outputs | None = None,
 ) -> Network:
     """A new network as `recipe` says; every number in it follows from the recipe's seed.
+
+    `outputs` are those of a regression, which has no `classes`.
 
     Raises
     ------
     ConfigError
-        If the last layer is no head for these classes, or an earlier one is a head.
+        If the last layer is no head for these classes or outputs, or an earlier one is a head.
     """
     blocks: list[Block] = []
     shape = in_shape
     last = len(recipe.layers) - 1
-    _check_head(recipe, len(classes))
+    width = len(classes) if outputs is None else len(outputs.names)
+    check_losses(recipe, width, "classes" if outputs is None else "values")
     for index in range(len(recipe.layers)):
-        blocks.append(_block(recipe, index, shape, len(classes), is_head=index == last))
+        blocks.append(_block(recipe, index, shape, width, is_head=index == last))
         shape = blocks[-1].out_shape
     optimizer = OPTIMIZERS[recipe.train.optimizer]
-    return Network(recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks), optimizer)
+    return Network(
+        recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks), optimizer, outputs
+    )
 
 
-def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head: bool) -> Block:
+def _block(recipe: Recipe, index: int, in_shape: Shape, width: int, *, is_head: bool) -> Block:
     config, seed = recipe.layers[index], recipe.train.seed
     layer, local = config.layer, config.local
     block = Block(
@@ -213,7 +228,7 @@ def _block(recipe: Recipe, index: int, in_shape: Shape, classes: int, *, is_head
         )
         block = replace(block, readout=readout)
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:
-        readout = _readout(config, block, classes, seed, index)
+        readout = _readout(config, block, width, seed, index)
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
@@ -225,71 +240,14 @@ def _head_loss(config: BlockConfig) -> Loss:
     return Likelihood() if softmax else LOSSES[config.local.loss]
 
 
-def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: int) -> Readout:
+def _readout(config: BlockConfig, block: Block, width: int, seed: int, index: int) -> Readout:
     local, layer = config.local, config.layer
     view: View = view_of(block.out_shape)
     if isinstance(layer, SequenceLearner):
         view = layer.view(block.in_shape)
-    loss = local_loss(local.loss, classes, local.beta)
-    _check_loss(config, loss, index)
+    loss = local_loss(local.loss, width, local.beta)
     if not loss.needs_projection:
         return Readout(view, loss, None, learns=False)
     row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, view.size)
-    p = projection(local.projection, classes, view.size, row_norm, seed, index)
+    p = projection(local.projection, width, view.size, row_norm, seed, index)
     return Readout(view, loss, p, local.learn_projection)
-
-
-def _check_loss(config: BlockConfig, loss: LocalLoss, index: int) -> None:
-    """Raise `ConfigError` unless the layer can learn from `loss`."""
-    if config.local.learn_projection and not isinstance(loss, ReadoutLoss):
-        raise ConfigError(
-            f"layer {index + 1}",
-            expected="learn_projection with a loss of scores, such as cross_entropy",
-            got=f"loss = {loss.kind!r}, which has none",
-            fix='write loss = "cross_entropy", or learn_projection = false',
-        )
-    if loss.compares and isinstance(config.layer, SequenceLearner):
-        raise ConfigError(
-            f"layer {index + 1}",
-            expected="a loss of one sample at a time in a recurrent layer",
-            got=f"loss = {loss.kind!r}, which compares the samples of a batch",
-            fix='write loss = "cross_entropy" there',
-        )
-
-
-def _check_head(recipe: Recipe, classes: int) -> None:
-    *hidden, last = recipe.layers
-    where = f"recipe {recipe.name!r}, layer '{last.layer.kind}{len(recipe.layers)}'"
-    units = last.layer.units if isinstance(last.layer, Dense) else None
-    activation = last.layer.activation if isinstance(last.layer, Dense) else None
-    if units != classes or activation not in ("softmax", "linear"):
-        size = f"{units} units" if units else f"a layer of kind {last.layer.kind!r}"
-        raise ConfigError(
-            where,
-            expected=f"a last layer of {classes} units with activation 'softmax', one a class",
-            got=f"{size}{'' if activation == 'softmax' else ', no softmax'}",
-            fix=f'set units = {classes} and activation = "softmax" there',
-        )
-    loss = last.local.loss
-    fits = loss == "cross_entropy" if activation == "softmax" else _answers(loss) is not None
-    if not fits:
-        raise ConfigError(
-            where,
-            expected="activation 'softmax' with loss 'cross_entropy', "
-            "or 'linear' with 'hinge' or 'squared_hinge'",
-            got=f"activation {activation!r} with loss {loss!r}",
-            fix="change one of the two",
-        )
-    for index, config in enumerate(hidden, start=1):
-        if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
-            raise ConfigError(
-                f"recipe {recipe.name!r}, layer '{config.layer.kind}{index}'",
-                expected="activation 'softmax' in the last layer only",
-                got="one before it",
-                fix="use tanh or relu there",
-            )
-
-
-def _answers(loss: str) -> Answers | None:
-    found = LOSSES[loss]
-    return found.answers if isinstance(found, HeadLoss) else None

@@ -19,13 +19,13 @@ from edgelearn.adapting import AdaptConfig, AdaptReport
 from edgelearn.adapting import adapt as adapt_network
 from edgelearn.config import Method, Recipe, read_recipe
 from edgelearn.controls import training_bytes
-from edgelearn.datasets import Dataset, Source
+from edgelearn.datasets import Dataset, Source, numbered_outputs
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
-from edgelearn.evaluation import Evaluation, evaluate
+from edgelearn.evaluation import Result, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
-from edgelearn.normalize import Normalizer
+from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.planning import blank_network
 from edgelearn.starting import start_from_data
 from edgelearn.trainer import Observer, Position, fit
@@ -41,8 +41,12 @@ METHODS: dict[Method, str] = {
 """What the model card calls each method."""
 
 
-class TrainReport(msgspec.Struct, frozen=True):
-    """What a finished run reached; SI units, the keys of ``edgelearn train --json``."""
+class TrainReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a finished run reached; SI units, the keys of ``edgelearn train --json``.
+
+    A classifier has an `accuracy`; a regression has `rmse` and `mae`, in the units of its outputs,
+    and `r2`, each the mean over outputs. `loss` is that of the head on the test part.
+    """
 
     recipe: str
     seed: int
@@ -50,7 +54,10 @@ class TrainReport(msgspec.Struct, frozen=True):
     samples: int
     seconds: float
     samples_per_second: float
-    accuracy: float
+    accuracy: float | None = None
+    rmse: float | None = None
+    mae: float | None = None
+    r2: float | None = None
     loss: float
     working_set_bytes: int
     peak_rss_bytes: int
@@ -67,8 +74,8 @@ def embedded_recipe(overrides: tuple[str, ...] = ()) -> Recipe:
         return read_recipe(path, overrides)
 
 
-def guess_source(path: Path) -> Source:
-    """The format of the data at `path`, judged by its name.
+def guess_source(path: Path, recipe: Recipe) -> Source:
+    """The format of the data at `path`, judged by its name; its labels are as `recipe` wants them.
 
     Raises
     ------
@@ -77,7 +84,7 @@ def guess_source(path: Path) -> Source:
     if path.is_dir():
         return Source(format="idx", path=str(path))
     if path.suffix == ".npz":
-        return Source(format="npz", path=str(path))
+        return Source(format="npz", path=str(path), target="value" if recipe.regresses else "class")
     if not path.exists():
         raise MissingFile(
             f"data {str(path)!r}", expected="a file or folder", got="none", fix="check the path"
@@ -114,10 +121,11 @@ def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     """The untrained model of `recipe`, its normaliser fitted on the training part."""
     normalizer = Normalizer.fit(recipe.input, dataset.x_train, dataset.masked)
     spec = dataset.spec
-    network = build(recipe, spec.in_shape, spec.classes, normalizer)
+    outputs = Outputs.fit(spec.outputs, dataset.y_train) if spec.outputs else None
+    network = build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
     with one_thread():
         start_from_data(network, dataset.x_train)
-    return Model(network, recipe, Position(), golden_samples(dataset), {})
+    return Model(network, recipe, Position(), golden_samples(dataset, recipe.train.lr), {})
 
 
 def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, TrainReport | None]:
@@ -125,9 +133,9 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
 
     Returns the model and, unless it was stopped, the report.
     """
-    if dataset.classes != model.network.classes:
+    if (*dataset.classes, *dataset.outputs) != model.network.names:
         fix = "go on with the data that training was begun with"
-        raise _other_classes(dataset, model.network.classes, fix)
+        raise _other_labels(dataset, model.network.names, fix)
     config = model.recipe.train
     steps = 0
 
@@ -164,7 +172,7 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
 
 
 def _report(
-    model: Model, dataset: Dataset, seconds: float, samples_per_second: float, result: Evaluation
+    model: Model, dataset: Dataset, seconds: float, samples_per_second: float, result: Result
 ) -> TrainReport:
     config = model.recipe.train
     return TrainReport(
@@ -174,7 +182,7 @@ def _report(
         samples=len(dataset.x_train),
         seconds=seconds,
         samples_per_second=samples_per_second,
-        accuracy=result.accuracy,
+        **result.marks,
         loss=result.loss,
         working_set_bytes=training_bytes(model.network, config),
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -182,11 +190,12 @@ def _report(
     )
 
 
-def _other_classes(dataset: Dataset, known: tuple[str, ...], fix: str) -> DataShapeError:
+def _other_labels(dataset: Dataset, known: tuple[str, ...], fix: str) -> DataShapeError:
+    kind = "outputs" if dataset.outputs else "classes"
     return DataShapeError(
         f"data {dataset.name!r}",
-        expected=f"the classes of the model, {', '.join(known)}",
-        got=", ".join(dataset.classes),
+        expected=f"the {kind} of the model, {', '.join(known)}",
+        got=", ".join(dataset.outputs or dataset.classes),
         fix=fix,
     )
 
@@ -205,8 +214,8 @@ def adapt(model: Model, dataset: Dataset, config: AdaptConfig) -> tuple[Model, A
         network, report = adapt_network(model.network, dataset.x_train, dataset.y_train, config)
         report = msgspec.structs.replace(
             report,
-            test_before=evaluate(model.network, x, y).accuracy,
-            test_after=evaluate(network, x, y).accuracy,
+            test_before=evaluate(model.network, x, y).mark,
+            test_after=evaluate(network, x, y).mark,
         )
     card = {**model.card, "adapted": {"dataset": dataset.name, **msgspec.to_builtins(report)}}
     return replace(model, network=network, card=card), report
@@ -219,7 +228,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def score(model: Model, dataset: Dataset) -> Evaluation:
+def score(model: Model, dataset: Dataset) -> Result:
     """How well `model` does on the test part of `dataset`.
 
     The data may lack the last classes of the model, or name classes by their numbers.
@@ -237,9 +246,16 @@ def score_early(model: Model, dataset: Dataset, threshold: float) -> EarlyEvalua
 
 
 def _require_known_classes(dataset: Dataset, model: Model, fix: str) -> None:
-    """Raise unless the classes are the model's first ones, by name or by number."""
-    known = model.network.classes
-    count = len(dataset.classes)
+    """Raise unless the classes are the model's first ones, by name or by number.
+
+    Outputs of a regression may lack names, but none may be missing.
+    """
+    known, classes = model.network.names, dataset.classes
+    if model.network.outputs is not None or dataset.outputs:
+        if dataset.outputs not in (known, numbered_outputs(len(known))):
+            raise _other_labels(dataset, known, fix)
+        return
+    count = len(classes)
     numbers = tuple(str(c) for c in range(count))
-    if count > len(known) or dataset.classes not in (known[:count], numbers):
-        raise _other_classes(dataset, known, fix)
+    if count > len(known) or classes not in (known[:count], numbers):
+        raise _other_labels(dataset, known, fix)

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from edgelearn import kernels
-from edgelearn.arrays import F32, Shape
+from edgelearn.arrays import F32, Array, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
 from edgelearn.layers._sequence import Recurrent, cut
@@ -208,7 +208,7 @@ class _Pass:
         space_of = lesson.space
         room = replace(space_of, error=space_of.error[:rows], slopes=space_of.slopes[:rows])
         seen = space["seen"][:count].reshape(rows, -1)
-        e = readout.error(seen, np.tile(lesson.labels, count), room)
+        e = readout.error(seen, _repeated(lesson.labels, count), room)
         e *= weights
         if gradient_p is not None:
             room.slopes[:] *= weights
@@ -259,6 +259,11 @@ class _Pass:
             kernels.moments.follow(gradient, rate, into[key].ravel())
         if gradient_p is not None:
             kernels.moments.follow(gradient_p.ravel(), rate, into["p"].ravel())
+
+
+def _repeated(labels: Array, count: int) -> Array:
+    """`labels` so many times, one batch after the other."""
+    return np.tile(labels, (count, *(1,) * (labels.ndim - 1)))
 
 
 def _product(x: F32, w: F32, out: F32) -> None:

@@ -7,10 +7,9 @@ from typing import Annotated, ClassVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgelearn import kernels
-from edgelearn.arrays import F32, Shape
+from edgelearn.arrays import F32, Array, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Reduce, Reshape, Slice
 from edgelearn.ir.tensor import BATCH
@@ -86,7 +85,7 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Trace(x, out)
 
     def _descend(
-        self, seen: F32, count: np.float32, label: NDArray[np.int64], own: _Space, lesson: Lesson
+        self, seen: F32, count: np.float32, label: Array, own: _Space, lesson: Lesson
     ) -> None:
         """Meet the local loss of one sequence that has just ended."""
         readout, rate, into = lesson.readout, lesson.rate, lesson.into

@@ -16,11 +16,13 @@ from edgelearn.losses._base import (
     Loss,
     ReadoutLoss,
     TargetLoss,
+    Task,
     Workspace,
 )
 from edgelearn.losses._distance import AbsoluteDistance, SquaredDistance
 from edgelearn.losses._labels import CrossEntropy, Hinge, Likelihood, SquaredHinge
 from edgelearn.losses._similarity import PredSim, Similarity
+from edgelearn.losses._values import Huber, SquaredError
 
 __all__ = [
     "LOSSES",
@@ -32,6 +34,7 @@ __all__ = [
     "Loss",
     "ReadoutLoss",
     "TargetLoss",
+    "Task",
     "Workspace",
     "local_loss",
 ]
@@ -46,6 +49,8 @@ LOSSES: dict[str, LocalLoss] = {
         AbsoluteDistance(),
         Similarity(),
         PredSim(),
+        SquaredError(),
+        Huber(),
     )
 }
 """Every loss of a hidden layer by the word that recipes use."""

@@ -18,8 +18,10 @@ from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Reduce
 
-Answers: TypeAlias = Literal["probabilities", "scores"]
-"""What a head says of each class: a probability, or a margin, of which the largest counts."""
+Task: TypeAlias = Literal["classes", "values"]
+"""What labels are: numbers of classes (batch,), or float32 values (batch, outputs)."""
+Answers: TypeAlias = Literal["probabilities", "scores", "values"]
+"""What a head says of each class, a probability or a margin; or the values of a regression."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +32,7 @@ class Workspace:
     ----------
     features, error : array, shape (batch, size)
         Features that a view copies; the derivative of the loss by them.
-    slopes : array, shape (batch, classes)
+    slopes : array, shape (batch, classes or outputs)
         The derivative by the scores.
     loss : array, shape (1,)
     work : array
@@ -47,7 +49,7 @@ class Workspace:
 class Loss(Protocol):
     """What is asked of a block: the error of features `a`, (batch, units), given the labels.
 
-    `p`, (classes, units), is the projection of a hidden block; a head has none.
+    `p`, (classes or outputs, units), is the projection of a hidden block; a head has none.
     """
 
     compares: ClassVar[bool]
@@ -81,6 +83,7 @@ class LocalLoss(ABC):
     """A loss of a hidden block."""
 
     kind: ClassVar[str]
+    task: ClassVar[Task] = "classes"
     compares: ClassVar[bool] = False
     needs_projection: ClassVar[bool] = True
     gain: ClassVar[float] = 1.0
@@ -126,7 +129,7 @@ class ReadoutLoss(LocalLoss):
 
     @abstractmethod
     def derive(self, labels: Array, scores: F32, loss: F32) -> None:
-        """Replace `scores`, (batch, classes), by the derivative of the summed loss by them."""
+        """Replace `scores`, one for each class or output, by the derivative by them."""
 
     @abstractmethod
     def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:

@@ -37,10 +37,10 @@ def samples(layer, in_shape, batch):
     return x, np.arange(batch, dtype=np.int64) % CLASSES
 
 
-def readout_of(layer, in_shape, *, learns=True):
+def readout_of(layer, in_shape, *, learns=True, loss="cross_entropy"):
     view = layer.view(in_shape)
     p = projection("gauss", CLASSES, view.size, 2.0, 0, 0)
-    return Readout(view, LOSSES["cross_entropy"], p, learns)
+    return Readout(view, LOSSES[loss], p, learns)
 
 
 def learned(layer, params, x, labels, readout, rate, into):
@@ -66,7 +66,8 @@ def copies(params):
 def learn_graph(layer, in_shape, params, readout):
     b = Builder("sequence")
     x = b.input("x", (BATCH, *in_shape))
-    y = b.input("y", (BATCH,), "int64")
+    values = readout.loss.task == "values"
+    y = b.input("y", (BATCH, CLASSES)) if values else b.input("y", (BATCH,), "int64")
     rate = b.input("rate", ())
     kept = {k: b.constant(k, v) for k, v in params.items() if k in layer.constants}
     names = {k: b.state(k, v) for k, v in params.items() if k not in layer.constants}
@@ -77,10 +78,13 @@ def learn_graph(layer, in_shape, params, readout):
     return b.graph([b.rename(learning.trace.a, "a")])
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), CASES)
-def test_engine_graph_and_runtime_learn_the_same(layer, in_shape, batch):
+def test_engine_graph_and_runtime_learn_the_same(layer, in_shape, batch, loss):
     x, labels = samples(layer, in_shape, batch)
-    params, readout = layer.init(in_shape, 0, 0), readout_of(layer, in_shape)
+    params, readout = layer.init(in_shape, 0, 0), readout_of(layer, in_shape, loss=loss)
+    if readout.loss.task == "values":
+        labels = uniform(3, Stream.INIT, 3, (batch, CLASSES), 1.0)
     graph = learn_graph(layer, in_shape, params, readout)
     feeds = {"x": x, "y": labels, "rate": np.full((), 0.1, np.float32)}
     result = run(graph, feeds)

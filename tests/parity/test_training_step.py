@@ -8,6 +8,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
+from edgelearn.config import parse_recipe
 from edgelearn.evaluation import predict
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
@@ -19,6 +20,8 @@ from edgelearn.trainer import Observer, learning_rate
 
 STEPS = 20
 LR = 0.01
+OF_CLASSES = {kind: loss for kind, loss in LOSSES.items() if loss.task == "classes"}
+OF_VALUES = {kind: loss for kind, loss in LOSSES.items() if loss.task == "values"}
 
 
 def changed(recipe, *, loss, activation, batch, learn=False, judge="cross_entropy"):
@@ -38,8 +41,8 @@ def changed(recipe, *, loss, activation, batch, learn=False, judge="cross_entrop
 @pytest.mark.parametrize("activation", ["tanh", "relu", "linear"])
 @pytest.mark.parametrize(
     ("loss", "learn"),
-    [(kind, False) for kind in LOSSES]
-    + [(kind, True) for kind, loss in LOSSES.items() if isinstance(loss, ReadoutLoss)],
+    [(kind, False) for kind in OF_CLASSES]
+    + [(kind, True) for kind, loss in OF_CLASSES.items() if isinstance(loss, ReadoutLoss)],
 )
 def test_weights_after_20_steps(digits, loss, learn, activation, batch):
     if batch == 1 and not LOSSES[loss].needs_projection:
@@ -48,15 +51,32 @@ def test_weights_after_20_steps(digits, loss, learn, activation, batch):
 
 
 @pytest.mark.parametrize("batch", [1, 16])
-@pytest.mark.parametrize("kind", [k for k, loss in LOSSES.items() if isinstance(loss, HeadLoss)])
+@pytest.mark.parametrize(
+    "kind", [k for k, loss in OF_CLASSES.items() if isinstance(loss, HeadLoss)]
+)
 def test_a_linear_head_after_20_steps(digits, kind, batch):
     follow(digits, loss="cross_entropy", activation="tanh", batch=batch, judge=kind)
+
+
+@pytest.mark.parametrize("batch", [1, 16])
+@pytest.mark.parametrize("learn", [False, True])
+@pytest.mark.parametrize("kind", OF_VALUES)
+def test_a_regression_after_20_steps(ink, kind, learn, batch):
+    settings = {"kind": "dense", "loss": kind, "learn_projection": learn}
+    hidden = {**settings, "units": 24}
+    head = {"kind": "dense", "units": 2, "activation": "linear", "loss": kind}
+    tables = {"dataset": {"name": "digits"}, "layers": [hidden, hidden, head]}
+    recipe = parse_recipe({**tables, "train": {"batch": batch}}, "recipe")
+    compare_steps(workflow.new_model(recipe, ink).network, ink, batch, learn=learn)
 
 
 def follow(digits, *, batch, learn=False, **settings):
     """Assert that engine, interpreter and runtime hold the same weights after 20 steps."""
     recipe = changed(workflow.embedded_recipe(), batch=batch, learn=learn, **settings)
-    network = workflow.new_model(recipe, digits).network
+    compare_steps(workflow.new_model(recipe, digits).network, digits, batch, learn=learn)
+
+
+def compare_steps(network, digits, batch, *, learn):
     graph = to_train_graph(network)
     start = {state.input: state.init.copy() for state in graph.states}
     by_interpreter, by_runtime = dict(start), dict(start)

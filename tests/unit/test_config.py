@@ -177,7 +177,7 @@ MISTAKES = {
     DATASET + HEAD + 'loss = "nll"': [
         "layers[0]",
         "loss",
-        "cross_entropy, hinge, l1, l2, predsim, similarity, squared_hinge",
+        "cross_entropy, hinge, huber, l1, l2, mse, predsim",
     ],
     DATASET + HEAD + 'projection = "signs"': ["layers[0]", "did you mean 'sign'"],
     DATASET + HEAD + "gain = 0": ["layers[0]", "gain", "> 0"],

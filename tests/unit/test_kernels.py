@@ -39,6 +39,7 @@ def arguments(function, seed=0):
         "d": floats(batch, units),
         "e": floats(batch, units),
         "logits": floats(batch, units),
+        "targets": floats(batch, units),
         "labels": rng.integers(0, units, batch),
         "scores": floats(batch, units),
         "loss": np.zeros(1, np.float32),

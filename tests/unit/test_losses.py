@@ -28,6 +28,13 @@ KINDS = sorted(LOSSES)
 BETA = 0.7
 
 
+def label_input(b, kind):
+    """The labels of that kind as an input of a Graph."""
+    if LOSSES[kind].task == "values":
+        return b.input("y", (BATCH, CLASSES))
+    return b.input("y", (BATCH,), "int64")
+
+
 def loss_of(kind):
     return local_loss(kind, CLASSES, BETA)
 
@@ -35,6 +42,8 @@ def loss_of(kind):
 def case(kind, batch):
     a = uniform(1, Stream.INIT, 0, (batch, UNITS), 1.0)
     labels = np.arange(batch, dtype=np.int64) * 2 % CLASSES
+    if LOSSES[kind].task == "values":
+        labels = uniform(3, Stream.INIT, 0, (batch, CLASSES), 2.5)
     loss = loss_of(kind)
     p = projection("gauss", CLASSES, UNITS, loss.row_norm(loss.gain, UNITS), seed=0, layer=0)
     return a, labels, p
@@ -87,6 +96,11 @@ def similarity(a, labels, p):
     return ((cosines(a) - hot @ hot.T) ** 2).sum() / len(a)
 
 
+def huber(a, labels, p):
+    gap = np.abs(a @ p.T - labels)
+    return np.where(gap <= 1, 0.5 * gap * gap, gap - 0.5).sum()
+
+
 REFERENCE = {
     "cross_entropy": cross_entropy,
     "hinge": lambda a, labels, p: margins(a, labels, p).sum(),
@@ -97,6 +111,8 @@ REFERENCE = {
     "predsim": lambda a, labels, p: (
         BETA * similarity(a, labels, p) + (1 - BETA) * cross_entropy(a, labels, p)
     ),
+    "mse": lambda a, labels, p: 0.5 * ((a @ p.T - labels) ** 2).sum(),
+    "huber": huber,
 }
 """The summed loss of each kind from its definition."""
 
@@ -138,7 +154,7 @@ def test_the_error_is_the_slope_of_the_value(kind, batch):
 def test_the_graph_says_the_same(kind, batch):
     a, labels, p = case(kind, batch)
     b = Builder("loss")
-    names = b.input("a", (BATCH, UNITS)), b.input("y", (BATCH,), "int64"), b.constant("p", p)
+    names = b.input("a", (BATCH, UNITS)), label_input(b, kind), b.constant("p", p)
     loss = loss_of(kind)
     error, slopes = loss.emit_error(b, *names)
     graph = b.graph([error] if slopes is None else [error, slopes])
@@ -181,7 +197,7 @@ def test_the_error_and_value_of_a_linear_head(kind, batch):
     assert float(space.loss[0]) == pytest.approx(value(kind, scores, labels, one), rel=1e-5)
     np.testing.assert_allclose(space.error, measured_by(kind, scores, labels, one), atol=1e-6)
     b = Builder("head")
-    names = b.input("a", (BATCH, CLASSES)), b.input("y", (BATCH,), "int64")
+    names = b.input("a", (BATCH, CLASSES)), label_input(b, kind)
     error, none = loss.emit_error(b, *names, None)
     graph = b.graph([error, loss.emit_value(b, *names)])
     assert none is None

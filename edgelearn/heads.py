@@ -1,0 +1,106 @@
+"""Which losses the layers of a recipe may have, for labels that are classes or values."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgelearn.config import BlockConfig, Recipe
+from edgelearn.errors import ConfigError
+from edgelearn.layers import Learner, SequenceLearner
+from edgelearn.layers.dense import Dense
+from edgelearn.losses import LOSSES, HeadLoss, ReadoutLoss, Task
+
+OF_VALUES: Final = "activation 'linear' and loss 'mse' or 'huber', one an output"
+OF_CLASSES: Final = "activation 'softmax', one a class"
+
+
+def check_losses(recipe: Recipe, width: int, task: Task) -> None:
+    """Raise `ConfigError` unless the last layer is a head and the others can learn.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    width : int
+        How many classes or outputs the data has.
+    task : {"classes", "values"}
+    """
+    *hidden, last = recipe.layers
+    _check_size(recipe, last, width, task)
+    _check_head(recipe, last, task)
+    for index, config in enumerate(hidden, start=1):
+        where = f"recipe {recipe.name!r}, layer '{config.layer.kind}{index}'"
+        if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
+            raise ConfigError(
+                where,
+                expected="activation 'softmax' in the last layer only",
+                got="one before it",
+                fix="use tanh or relu there",
+            )
+        if isinstance(config.layer, Learner | SequenceLearner) and config.local.learn:
+            _check_hidden(config, task, where)
+
+
+def _where(recipe: Recipe) -> str:
+    return f"recipe {recipe.name!r}, layer '{recipe.layers[-1].layer.kind}{len(recipe.layers)}'"
+
+
+def _check_size(recipe: Recipe, last: BlockConfig, width: int, task: Task) -> None:
+    units = last.layer.units if isinstance(last.layer, Dense) else None
+    activation = last.layer.activation if isinstance(last.layer, Dense) else None
+    wanted = ("softmax", "linear") if task == "classes" else ("linear",)
+    if units == width and activation in wanted:
+        return
+    size = f"{units} units" if units else f"a layer of kind {last.layer.kind!r}"
+    name = "softmax" if task == "classes" else "linear"
+    form = OF_CLASSES if task == "classes" else OF_VALUES
+    raise ConfigError(
+        _where(recipe),
+        expected=f"a last layer of {width} units with {form}",
+        got=f"{size}{'' if activation == name else f', no {name}'}",
+        fix=f'set units = {width} and activation = "{name}" there',
+    )
+
+
+def _check_head(recipe: Recipe, last: BlockConfig, task: Task) -> None:
+    kind, loss = last.local.loss, LOSSES[last.local.loss]
+    if task != loss.task:
+        data, other = ("class", "value") if task == "classes" else ("value", "class")
+        raise ConfigError(
+            _where(recipe),
+            expected=f"a loss of {task}, as the data holds",
+            got=f"loss {kind!r}",
+            fix=f'choose a loss of {task}, or data with target = "{other}" instead of "{data}"',
+        )
+    softmax = isinstance(last.layer, Dense) and last.layer.activation == "softmax"
+    if kind == "cross_entropy" if softmax else isinstance(loss, HeadLoss):
+        return
+    raise ConfigError(
+        _where(recipe),
+        expected="activation 'softmax' with loss 'cross_entropy', "
+        "or 'linear' with 'hinge' or 'squared_hinge'",
+        got=f"activation '{'softmax' if softmax else 'linear'}' with loss {kind!r}",
+        fix="change one of the two",
+    )
+
+
+def _check_hidden(config: BlockConfig, task: Task, where: str) -> None:
+    loss = LOSSES[config.local.loss]
+    got = f"loss = {loss.kind!r}"
+    if loss.task != task:
+        known = ", ".join(kind for kind, found in LOSSES.items() if found.task == task)
+        fix = f'write loss = "{known.partition(",")[0]}" there'
+        raise ConfigError(where, expected=f"a loss of {task}: {known}", got=got, fix=fix)
+    if config.local.learn_projection and not isinstance(loss, ReadoutLoss):
+        raise ConfigError(
+            where,
+            expected="learn_projection with a loss of scores, such as cross_entropy",
+            got=f"{got}, which has none",
+            fix='write loss = "cross_entropy", or learn_projection = false',
+        )
+    if loss.compares and isinstance(config.layer, SequenceLearner):
+        raise ConfigError(
+            where,
+            expected="a loss of one sample at a time in a recurrent layer",
+            got=f"{got}, which compares the samples of a batch",
+            fix='write loss = "cross_entropy" there',
+        )
