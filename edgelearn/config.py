@@ -61,11 +61,24 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     learn: bool = True
 
 
+class WiringConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where one layer reads: the layer before it, or `inputs`, earlier ones by name.
+
+    "input" is the sample itself. Of several `join` makes one: "concat" along the last axis (a mask
+    is kept once), or "add". `name` is the kind and the place by default, such as ``dense1``.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_-]*$")] | None = None
+    inputs: tuple[str, ...] = ()
+    join: Literal["concat", "add"] = "concat"
+
+
 class BlockConfig(msgspec.Struct, frozen=True):
-    """One table of ``[[layers]]``: a layer and how it learns."""
+    """One table of ``[[layers]]``: a layer, how it learns, and where it reads."""
 
     layer: Layer
     local: LocalConfig
+    wiring: WiringConfig = WiringConfig()
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,14 +99,46 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optimizer: OptimizerKind = "sgd"
 
 
+class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``[[controls]]``: another way to train the same layers, to compare with.
+
+    It has settings of its own at which it does best: `train` changes that table, `hidden` every
+    layer before the last that has the key, `head` the last layer.
+    """
+
+    name: str
+    method: Method
+    train: dict[str, Any] = {}
+    hidden: dict[str, Any] = {}
+    head: dict[str, Any] = {}
+
+
 class Recipe(msgspec.Struct, frozen=True):
-    """Everything that decides what a training run gives."""
+    """Everything that decides what a training run gives, and `controls` to compare it with."""
 
     name: str
     dataset: Source
     layers: tuple[BlockConfig, ...]
     input: InputConfig = InputConfig()
     train: TrainConfig = TrainConfig()
+    controls: tuple[ControlConfig, ...] = ()
+
+    def control(self, chosen: ControlConfig) -> Recipe:
+        """The recipe of one control: the same data and layers, trained as it says.
+
+        Raises
+        ------
+        ConfigError
+            If a changed setting cannot be.
+        """
+        tables = to_tables(self)
+        *hidden, head = tables["layers"]
+        for layer in hidden:
+            layer.update((key, v) for key, v in chosen.hidden.items() if key in layer)
+        head.update(chosen.head)
+        tables["train"].update(chosen.train, method=chosen.method)
+        tables["controls"] = []
+        return parse_recipe(tables, f"recipe {self.name!r}, control {chosen.name!r}")
 
     @property
     def regresses(self) -> bool:
@@ -128,7 +173,7 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
             fix='add [[layers]] with kind = "dense", units = 10, activation = "softmax"',
         )
     blocks = [_block(t, f"{where}, layers[{i}]") for i, t in enumerate(layers)]
-    known = {"name", "dataset", "input", "train"}
+    known = {"name", "dataset", "input", "train", "controls"}
     for key in parts.keys() - known:
         raise misspelt(where, "key", key, known | {"layers"})
     return Recipe(
@@ -137,6 +182,9 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
         layers=tuple(blocks),
         input=convert(parts.get("input", {}), InputConfig, f"{where}, [input]"),
         train=convert(parts.get("train", {}), TrainConfig, f"{where}, [train]"),
+        controls=convert(
+            parts.get("controls", []), tuple[ControlConfig, ...], f"{where}, [[controls]]"
+        ),
     )
 
 
@@ -145,14 +193,20 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
     layers = [
         {
             "kind": block.layer.kind,
-            **msgspec.to_builtins(block.layer),
-            **msgspec.to_builtins(block.local),
+            **_plain(block.layer),
+            **_plain(block.local),
+            **_plain(block.wiring),
         }
         for block in recipe.layers
     ]
-    parts = ("dataset", "input", "train")
-    tables = {key: msgspec.to_builtins(getattr(recipe, key)) for key in parts}
+    parts = ("dataset", "input", "train", "controls")
+    tables = {key: _plain(getattr(recipe, key)) for key in parts}
     return {"name": recipe.name, **tables, "layers": layers}
+
+
+def _plain(settings: object) -> Any:
+    """`settings` as JSON gives them: no tuples."""
+    return msgspec.json.decode(msgspec.json.encode(settings))
 
 
 def _block(table: object, where: str) -> BlockConfig:
@@ -163,12 +217,21 @@ def _block(table: object, where: str) -> BlockConfig:
         raise ConfigError(where, expected="a kind of layer", got=got, fix='add kind = "dense"')
     if kind not in kinds():
         raise unknown(f"{where}, layer kind", kind, kinds())
-    local = {key: settings.pop(key) for key in LocalConfig.__struct_fields__ if key in settings}
+    parts: list[dict[str, Any]] = []
+    known = {"kind"}
+    for struct in (LocalConfig, WiringConfig):
+        names = struct.__struct_fields__
+        parts.append({key: settings.pop(key) for key in names if key in settings})
+        known.update(names)
     layer_kind: Any = kinds()[kind]
     for key in settings.keys() - set(layer_kind.__struct_encode_fields__):
-        known = {*layer_kind.__struct_encode_fields__, *LocalConfig.__struct_fields__, "kind"}
-        raise misspelt(where, "key", key, known)
-    return BlockConfig(convert(settings, layer_kind, where), convert(local, LocalConfig, where))
+        raise misspelt(where, "key", key, {*layer_kind.__struct_encode_fields__, *known})
+    local, wiring = parts
+    return BlockConfig(
+        convert(settings, layer_kind, where),
+        convert(local, LocalConfig, where),
+        convert(wiring, WiringConfig, where),
+    )
 
 
 def _override(tables: dict[str, Any], override: str) -> None:

@@ -62,12 +62,13 @@ class Control:
     Raises
     ------
     ConfigError
-        If a layer is not dense, or has no projection that the method needs.
+        If a layer is not dense, reads others than the one before it, or has no projection that the
+        method needs.
     """
 
     def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
-        for block in network.blocks:
-            _check(block, method)
+        for index, block in enumerate(network.blocks):
+            _check(block, index, method)
         self.method = method
         self.buffers = Buffers(network, batch, keep_all=method in KEEPS_ALL)
         self.feedback = _feedback(network, seed) if method == "fa" else []
@@ -132,11 +133,15 @@ class Control:
         _dense(block).update(block.params, trace, e, rate, block.params, scratch)
 
 
-def _check(block: Block, method: Method) -> None:
-    """Raise `ConfigError` if `block` cannot learn by `method`."""
-    where, fix = f"layer {block.name!r}, method {method!r}", "train with method = 'tpsgd'"
-    if not isinstance(block.layer, Dense):
-        raise ConfigError(where, expected="dense layers", got=block.layer.kind, fix=fix)
+def _check(block: Block, index: int, method: Method) -> None:
+    """Raise `ConfigError` if `block`, number `index`, cannot learn by `method`."""
+    where = f"layer {block.name!r}, method {method!r}"
+    fix = "train with method = 'tpsgd' or 'shallow'"
+    plain = block.wiring.sources == (index - 1,)
+    if not isinstance(block.layer, Dense) or not plain:
+        expected = "dense layers, each on top of the one before"
+        got = block.layer.kind if plain else "one that reads others"
+        raise ConfigError(where, expected=expected, got=got, fix=fix)
     if method in NEEDS_PROJECTION and not _readout(block).has_scores:
         expected = "a loss with a projection of the labels, such as cross_entropy"
         raise ConfigError(where, expected=expected, got="one without", fix=fix)

@@ -1,7 +1,7 @@
 """The engine: forward passes and local updates on arrays that are made once.
 
-Two activations take turns, whatever the depth: nothing of a layer is kept once it has learned
-and the next one has read it. There is no backward pass and no stored graph.
+An activation is kept until the last layer that reads it has learned: in a plain stack two take
+turns, whatever the depth. There is no backward pass and no stored graph.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edgelearn.arrays import F32, Array, Shape
 from edgelearn.layers import Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout, Workspace
+from edgelearn.wiring import SAMPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class _Sizes:
     """Elements of each buffer for one network and batch."""
 
     input: int
+    joined: int
     activations: tuple[int, ...]
     features: int
     error: int
@@ -37,11 +39,17 @@ class _Sizes:
     def of(cls, network: Network, batch: int, keep_all: bool) -> _Sizes:
         blocks = network.blocks
         outs = [batch * math.prod(block.out_shape) for block in blocks]
+        joined = [batch * math.prod(b.in_shape) for b in blocks if b.wiring.joins]
+        slabs = list(range(len(blocks))) if keep_all else _slabs(network)
         judged = [(_rows(b, batch), b.readout) for b in blocks if b.readout is not None]
         gradients = [sum(p.size for p in block.learned().values()) for block in blocks]
         return cls(
             input=batch * math.prod(network.in_shape),
-            activations=tuple(outs) if keep_all else (max(outs[0::2]), max(outs[1::2], default=0)),
+            joined=max(joined, default=0),
+            activations=tuple(
+                max(out for out, own in zip(outs, slabs, strict=True) if own == slab)
+                for slab in range(max(slabs) + 1)
+            ),
             features=max(rows * r.copied for rows, r in judged),
             error=2 * max(outs) if keep_all else max(rows * r.view.size for rows, r in judged),
             slopes=max(rows * r.read_out for rows, r in judged),
@@ -55,6 +63,7 @@ class _Sizes:
         return sum(self.activations) + sum(
             (
                 self.input,
+                self.joined,
                 self.features,
                 self.error,
                 self.slopes,
@@ -63,6 +72,18 @@ class _Sizes:
                 self.gradient,
             )
         )
+
+
+def _slabs(network: Network) -> list[int]:
+    """In which slab of memory the activation of each block lies: one that is free by then."""
+    busy: list[int] = []  # the last block that reads what lies in each slab
+    found = []
+    for index in range(len(network.blocks)):
+        last = network.last_reader(index)
+        slab = next((n for n, reader in enumerate(busy) if reader < index), len(busy))
+        busy[slab : slab + 1] = [last]
+        found.append(slab)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +119,9 @@ class Buffers:
         sizes = _Sizes.of(network, batch, keep_all)
         self.network = network
         self.batch = batch
+        self._slabs = list(range(len(network.blocks))) if keep_all else _slabs(network)
         self._input = np.empty(sizes.input, np.float32)
+        self._joined = np.empty(sizes.joined, np.float32)
         self._activations = [np.empty(size, np.float32) for size in sizes.activations]
         self._features = np.empty(sizes.features, np.float32)
         self._error = np.empty(sizes.error, np.float32)
@@ -125,8 +148,18 @@ class Buffers:
             kernels.dense.normalize(normalizer.mean.ravel(), normalizer.scale.ravel(), flat)
         return batch, labels
 
+    def source(self, index: int, x: F32) -> F32:
+        """What block number `index` reads, once those before it ran on the network's input `x`."""
+        wiring = self.network.blocks[index].wiring
+        parts = [x if i == SAMPLE else self.room(i, len(x)).out for i in wiring.sources]
+        if not wiring.joins:
+            return parts[0]
+        joined = _view(self._joined, (len(x), *self.network.blocks[index].in_shape))
+        wiring.write(parts, joined)
+        return joined
+
     def forward(self, index: int, x: F32) -> Trace[F32]:
-        """Block number `index` on `x`; its activation takes turns with the others'."""
+        """Block number `index` on its own input `x`."""
         block, room = self.network.blocks[index], self.room(index, len(x))
         return block.layer.forward(block.params, x, room.out, room.scratch)
 
@@ -140,7 +173,7 @@ class Buffers:
     def _room(self, index: int, samples: int) -> Room:
         block = self.network.blocks[index]
         readout, layer, rows = block.readout, block.layer, _rows(block, samples)
-        slab = self._activations[index % len(self._activations)]
+        slab = self._activations[self._slabs[index]]
         return Room(
             out=_view(slab, (samples, *block.out_shape)),
             scratch=self._scratch[: layer.scratch_size(block.in_shape, samples)],
@@ -170,8 +203,8 @@ class Buffers:
         optimizer = self.network.optimizer
         return optimizer.target(block.learned(), block.moments, self._gradient, rate, samples)
 
-    def learn(self, index: int, x: F32, labels: Array, lr: float) -> F32:
-        """Forward pass and local update of block number `index`; returns its activation.
+    def learn(self, index: int, x: F32, labels: Array, lr: float) -> None:
+        """Forward pass and local update of block number `index` on its own input `x`.
 
         The summed loss before the update is then in `loss`.
         """
@@ -182,17 +215,15 @@ class Buffers:
         into, share = self.target(block, rate, len(x))
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
-            a = room.sequence.learn(block.params, x, room.out, lesson).a
+            room.sequence.learn(block.params, x, room.out, lesson)
         else:
             trace = self.forward(index, x)
-            a = trace.a
-            e = readout.error(a, labels, room.space)
+            e = readout.error(trace.a, labels, room.space)
             if readout.learns:
-                readout.descend(a, share, into["p"], room.space)
+                readout.descend(trace.a, share, into["p"], room.space)
             assert room.learner is not None  # noqa: S101  else it has no readout
             room.learner.update(block.params, trace, e, share, into, room.scratch)
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
-        return a
 
 
 def _label_room(network: Network, batch: int) -> Array:
@@ -206,15 +237,20 @@ def _view(buffer: F32, shape: Shape) -> F32:
     return buffer[: math.prod(shape)].reshape(shape)
 
 
-def forward(network: Network, x: F32, buffers: Buffers, depth: int | None = None) -> F32:
-    """The activation of the last of the first `depth` blocks, all by default.
+def forward(x: F32, buffers: Buffers) -> F32:
+    """The activation of the last block for normalised `x`, shape (batch, *in_shape).
 
-    `x` is normalised, shape (batch, *in_shape); the result lies in `buffers` and holds until
-    the next call.
+    It lies in `buffers` and holds until the next call.
     """
-    for index in range(len(network.blocks[:depth])):
-        x = buffers.forward(index, x).a
-    return x
+    last = len(buffers.network.blocks) - 1
+    return buffers.forward(last, input_of(last, x, buffers)).a
+
+
+def input_of(index: int, x: F32, buffers: Buffers) -> F32:
+    """What block number `index` reads, for normalised `x`; it lies in `buffers`, as above."""
+    for before in range(index):
+        buffers.forward(before, buffers.source(before, x))
+    return buffers.source(index, x)
 
 
 def train_step(
@@ -245,8 +281,11 @@ def train_step(
     d_i = dJ_i/dy_i * act'(z_i) and J_i a loss of y_i and the projected label P_i y*.
     """
     for index in range(max(learning) + 1):
-        learns = index in learning
-        x = buffers.learn(index, x, labels, lr) if learns else buffers.forward(index, x).a
+        seen = buffers.source(index, x)
+        if index in learning:
+            buffers.learn(index, seen, labels, lr)
+        else:
+            buffers.forward(index, seen)
     return float(buffers.loss[0]) / len(x)
 
 

@@ -102,7 +102,7 @@ def predict(network: Network, x: Array) -> F32:
     result = np.empty((len(x), network.width), np.float32)
     for rows in _batches(len(x), batch):
         ready, _ = buffers.load(x, np.zeros(len(x), np.int8), rows)
-        result[rows] = forward(network, ready, buffers)
+        result[rows] = forward(ready, buffers)
     return result if network.outputs is None else network.outputs.restored(result)
 
 
@@ -188,10 +188,10 @@ def _said(
     buffers: Buffers, x: Array, y: Array, rows: Array
 ) -> tuple[list[Array | None], Array, float]:
     """What each block says of these samples, None without scores; their labels, summed loss."""
-    a, labels = buffers.load(x, y, rows)
+    ready, labels = buffers.load(x, y, rows)
     said: list[Array | None] = []
     for index, block in enumerate(buffers.network.blocks):
-        a = buffers.forward(index, a).a
+        a = buffers.forward(index, buffers.source(index, ready)).a
         space = buffers.room(index, len(a)).space
         said.append(block.scores(a, space.features) if _has_scores(block) else None)
     buffers.loss[0] = 0

@@ -25,10 +25,11 @@ def check_losses(recipe: Recipe, width: int, task: Task) -> None:
     task : {"classes", "values"}
     """
     *hidden, last = recipe.layers
-    _check_size(recipe, last, width, task)
-    _check_head(recipe, last, task)
+    where = _where(recipe, last, len(recipe.layers))
+    _check_size(last, width, task, where)
+    _check_head(last, task, where)
     for index, config in enumerate(hidden, start=1):
-        where = f"recipe {recipe.name!r}, layer '{config.layer.kind}{index}'"
+        where = _where(recipe, config, index)
         if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
             raise ConfigError(
                 where,
@@ -40,11 +41,12 @@ def check_losses(recipe: Recipe, width: int, task: Task) -> None:
             _check_hidden(config, task, where)
 
 
-def _where(recipe: Recipe) -> str:
-    return f"recipe {recipe.name!r}, layer '{recipe.layers[-1].layer.kind}{len(recipe.layers)}'"
+def _where(recipe: Recipe, config: BlockConfig, number: int) -> str:
+    name = config.wiring.name or f"{config.layer.kind}{number}"
+    return f"recipe {recipe.name!r}, layer {name!r}"
 
 
-def _check_size(recipe: Recipe, last: BlockConfig, width: int, task: Task) -> None:
+def _check_size(last: BlockConfig, width: int, task: Task, where: str) -> None:
     units = last.layer.units if isinstance(last.layer, Dense) else None
     activation = last.layer.activation if isinstance(last.layer, Dense) else None
     wanted = ("softmax", "linear") if task == "classes" else ("linear",)
@@ -54,19 +56,19 @@ def _check_size(recipe: Recipe, last: BlockConfig, width: int, task: Task) -> No
     name = "softmax" if task == "classes" else "linear"
     form = OF_CLASSES if task == "classes" else OF_VALUES
     raise ConfigError(
-        _where(recipe),
+        where,
         expected=f"a last layer of {width} units with {form}",
         got=f"{size}{'' if activation == name else f', no {name}'}",
         fix=f'set units = {width} and activation = "{name}" there',
     )
 
 
-def _check_head(recipe: Recipe, last: BlockConfig, task: Task) -> None:
+def _check_head(last: BlockConfig, task: Task, where: str) -> None:
     kind, loss = last.local.loss, LOSSES[last.local.loss]
     if task != loss.task:
         data, other = ("class", "value") if task == "classes" else ("value", "class")
         raise ConfigError(
-            _where(recipe),
+            where,
             expected=f"a loss of {task}, as the data holds",
             got=f"loss {kind!r}",
             fix=f'choose a loss of {task}, or data with target = "{other}" instead of "{data}"',
@@ -75,7 +77,7 @@ def _check_head(recipe: Recipe, last: BlockConfig, task: Task) -> None:
     if kind == "cross_entropy" if softmax else isinstance(loss, HeadLoss):
         return
     raise ConfigError(
-        _where(recipe),
+        where,
         expected="activation 'softmax' with loss 'cross_entropy', "
         "or 'linear' with 'hinge' or 'squared_hinge'",
         got=f"activation '{'softmax' if softmax else 'linear'}' with loss {kind!r}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgelearn.ir import BATCH, Builder, Graph
@@ -10,6 +10,7 @@ from edgelearn.ir.ops import BatchSize
 from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
+from edgelearn.wiring import SAMPLE
 
 
 def to_graph(network: Network) -> Graph:
@@ -49,12 +50,17 @@ def to_exit_graph(network: Network) -> Graph:
 
 def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
     """The nodes of inference, one block after the other: each with its activation."""
-    x = _emit_input(b, network)
-    for block in network.blocks:
+    made = {SAMPLE: _emit_input(b, network)}
+    for index, block in enumerate(network.blocks):
         with b.scope(block.name):
             params = {k: b.constant(f"{block.name}.{k}", v) for k, v in block.params.items()}
-            x = block.layer.emit(b, params, x).a
-        yield block, x
+            made[index] = block.layer.emit(b, params, _emit_source(b, block, made)).a
+        yield block, made[index]
+
+
+def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
+    """What `block` reads, as nodes, of the activations `made` before it."""
+    return block.wiring.emit(b, [made[source] for source in block.wiring.sources])
 
 
 def to_train_graph(network: Network) -> Graph:
@@ -66,16 +72,18 @@ def to_train_graph(network: Network) -> Graph:
     parameters are states. With ``lr`` = 0 the step is inference.
     """
     b = Builder(f"{network.name}-train")
-    x = _emit_input(b, network)
+    made = {SAMPLE: _emit_input(b, network)}
     scale = _emit_scale(b, network)
     y = _emit_labels(b, network, scale)
     lr = b.input("lr", ())
     samples = b.apply(BatchSize(), y, name="samples")
-    for block in network.blocks:
+    for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            x = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
-    loss = network.head.head_loss.emit_value(b, x, y)
-    return b.graph([_emit_answer(b, network, x, scale), b.rename(loss, "loss")])
+            x = _emit_source(b, block, made)
+            made[index] = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
+    answer = made[len(network.blocks) - 1]
+    loss = network.head.head_loss.emit_value(b, answer, y)
+    return b.graph([_emit_answer(b, network, answer, scale), b.rename(loss, "loss")])
 
 
 def _emit_input(b: Builder, network: Network) -> str:

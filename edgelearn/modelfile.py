@@ -22,6 +22,7 @@ from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.rng import Stream, permutation
 from edgelearn.trainer import Position
+from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
 GOLDEN_LR = 0.05
@@ -109,15 +110,16 @@ def _check_fit(recipe: Recipe, in_shape: Shape, arrays: Mapping[str, Array], whe
     Seen before any memory is taken for them: a wrong recipe could ask for any amount.
     """
     b = Builder("check")
-    x = b.input("x", (BATCH, *in_shape))
-    for index, config in enumerate(recipe.layers):
-        name = f"{config.layer.kind}{index + 1}."
+    made = {SAMPLE: b.input("x", (BATCH, *in_shape))}
+    for index, (config, wiring) in enumerate(zip(recipe.layers, wire(recipe), strict=True)):
+        x = wiring.emit(b, [made[source] for source in wiring.sources])
+        name = f"{wiring.name}."
         own = {k.removeprefix(name): v for k, v in arrays.items() if k.startswith(name)}
         params = {key: b.constant(name + key, value) for key, value in own.items()}
         wanted = (BATCH, *config.layer.out_shape(b.specs[x].shape[1:]))
-        x = config.layer.emit(b, params, x).a
-        if b.specs[x].shape != wanted:
-            got = f"arrays that make {b.specs[x]}"
+        made[index] = config.layer.emit(b, params, x).a
+        if b.specs[made[index]].shape != wanted:
+            got = f"arrays that make {b.specs[made[index]]}"
             raise _bad(f"{where}, layer {name[:-1]!r}", f"an output of shape {list(wanted)}", got)
 
 

@@ -17,6 +17,7 @@ from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
 from edgelearn.targets import projection
 from edgelearn.views import View, Whole, view_of
+from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,8 +26,8 @@ class Block:
 
     Attributes
     ----------
-    name : str
-        Such as ``dense1``; parameters are called ``dense1.w``.
+    wiring : Wiring
+        Its name, such as ``dense1`` (parameters are called ``dense1.w``), and what it reads.
     layer : Layer
     lr_scale : float
         The layer's share of the learning rate.
@@ -40,7 +41,7 @@ class Block:
         What the optimiser remembers.
     """
 
-    name: str
+    wiring: Wiring
     layer: Layer
     lr_scale: float
     in_shape: Shape
@@ -48,6 +49,11 @@ class Block:
     params: Params
     readout: Readout | None
     moments: Params = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the block is called."""
+        return self.wiring.name
 
     def learned(self) -> Params:
         """The arrays that training changes, by their names within the block."""
@@ -75,7 +81,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """A stack of blocks for inputs of `in_shape` and labels that index `classes`.
+    """Blocks in order, for inputs of `in_shape` and labels that index `classes`.
 
     A regression has `outputs` and no classes: its labels are values.
     """
@@ -133,6 +139,13 @@ class Network:
                     got=f"{batch}",
                     fix="raise the batch (-s train.batch=32), or choose another loss",
                 )
+
+    def last_reader(self, index: int) -> int:
+        """The number of the last block that reads block number `index`; itself if none does."""
+        return max(
+            (n for n, block in enumerate(self.blocks) if index in block.wiring.sources),
+            default=index,
+        )
 
     def learning_only(self, indices: Collection[int]) -> Network:
         """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
@@ -197,24 +210,24 @@ def build(
         If the last layer is no head for these classes or outputs, or an earlier one is a head.
     """
     blocks: list[Block] = []
-    shape = in_shape
-    last = len(recipe.layers) - 1
+    shapes = {SAMPLE: in_shape}
     width = len(classes) if outputs is None else len(outputs.names)
     check_losses(recipe, width, "classes" if outputs is None else "values")
-    for index in range(len(recipe.layers)):
-        blocks.append(_block(recipe, index, shape, width, is_head=index == last))
-        shape = blocks[-1].out_shape
+    for index, wiring in enumerate(wire(recipe)):
+        shape = wiring.shape([shapes[source] for source in wiring.sources])
+        blocks.append(_block(recipe, index, wiring, shape, width))
+        shapes[index] = blocks[-1].out_shape
     optimizer = OPTIMIZERS[recipe.train.optimizer]
     return Network(
         recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks), optimizer, outputs
     )
 
 
-def _block(recipe: Recipe, index: int, in_shape: Shape, width: int, *, is_head: bool) -> Block:
+def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: int) -> Block:
     config, seed = recipe.layers[index], recipe.train.seed
     layer, local = config.layer, config.local
     block = Block(
-        name=f"{layer.kind}{index + 1}",
+        wiring=wiring,
         layer=layer,
         lr_scale=local.lr_scale,
         in_shape=in_shape,
@@ -222,11 +235,8 @@ def _block(recipe: Recipe, index: int, in_shape: Shape, width: int, *, is_head: 
         params=layer.init(in_shape, seed, index),
         readout=None,
     )
-    if is_head:
-        readout = Readout(
-            Whole(block.out_shape), _head_loss(config), projection=None, learns=False, is_head=True
-        )
-        block = replace(block, readout=readout)
+    if index == len(recipe.layers) - 1:
+        block = replace(block, readout=_head(config, block.out_shape))
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:
         readout = _readout(config, block, width, seed, index)
         block = replace(block, readout=readout)
@@ -234,10 +244,11 @@ def _block(recipe: Recipe, index: int, in_shape: Shape, width: int, *, is_head: 
     return replace(block, moments=moments if block.readout else {})
 
 
-def _head_loss(config: BlockConfig) -> Loss:
-    """The loss of a head: softmax tells probabilities, linear has the loss that it names."""
+def _head(config: BlockConfig, out_shape: Shape) -> Readout:
+    """That of the last layer: softmax tells probabilities, linear has the loss that it names."""
     softmax = isinstance(config.layer, Dense) and config.layer.activation == "softmax"
-    return Likelihood() if softmax else LOSSES[config.local.loss]
+    loss: Loss = Likelihood() if softmax else LOSSES[config.local.loss]
+    return Readout(Whole(out_shape), loss, projection=None, learns=False, is_head=True)
 
 
 def _readout(config: BlockConfig, block: Block, width: int, seed: int, index: int) -> Readout:

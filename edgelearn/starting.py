@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgelearn.arrays import F32, Array
-from edgelearn.engine import Buffers, forward
+from edgelearn.engine import Buffers, input_of
 from edgelearn.layers import Starter
 from edgelearn.network import Network
 from edgelearn.rng import Stream, permutation
@@ -41,9 +41,9 @@ def start_from_data(network: Network, x: Array, seed: int = 0) -> None:
         block.layer.start(block.params, _inputs(buffers, x, rows, index))
 
 
-def _inputs(buffers: Buffers, x: Array, rows: Array, depth: int) -> Iterator[F32]:
-    """What block number `depth` gets, a batch at a time."""
+def _inputs(buffers: Buffers, x: Array, rows: Array, index: int) -> Iterator[F32]:
+    """What block number `index` reads, a batch at a time."""
     labels = np.zeros(len(x), np.int8)
     for first in range(0, len(rows), BATCH):
         ready, _ = buffers.load(x, labels, rows[first : first + BATCH])
-        yield forward(buffers.network, ready, buffers, depth)
+        yield input_of(index, ready, buffers)

@@ -29,6 +29,7 @@ COMMANDS = (
     "check",
     "inspect",
     "devices",
+    "bench",
     "explain",
 )
 INTERNAL_ERROR = 3

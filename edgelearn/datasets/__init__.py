@@ -79,4 +79,6 @@ def load(source: Source, progress: Progress = no_progress) -> Dataset:
         If the data is missing, damaged, or holds NaN or labels out of range.
     """
     dataset: Dataset = _module(source).load(source, progress)
+    if source.samples is not None:
+        dataset = dataset.first(source.samples)
     return dataset.checked()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -29,12 +29,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """``[dataset]``: a data set by `name`, or files of a `format` at `path`.
 
     `target`: whether y of an archive holds class numbers or the values of a regression.
+    `samples`: train on this many of the first training samples; the test part stays whole.
     """
 
     name: str | None = None
     format: str | None = None
     path: str | None = None
     target: Literal["class", "value"] = "class"
+    samples: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,10 @@ class Dataset:
     def nbytes(self) -> int:
         """Bytes of all samples and labels."""
         return sum(a.nbytes for a in (self.x_train, self.y_train, self.x_test, self.y_test))
+
+    def first(self, samples: int) -> Dataset:
+        """This data set with at most so many of its first training samples."""
+        return replace(self, x_train=self.x_train[:samples], y_train=self.y_train[:samples])
 
     def checked(self) -> Dataset:
         """This data set, or a `DataError` that says what is wrong with it."""

@@ -141,3 +141,11 @@ def test_mistakes(ask, recipe):
     ask("train", recipe).refused(2, "class, value")
     recipe.write_text(RECIPE.replace('format = "npz", path = "ink.npz"', 'name = "digits"'))
     ask("train", recipe).refused(2, "beside format")
+
+
+def test_benchmarks(ask, recipe):
+    ask("bench", "accuracy", recipe).refused(2, "expected a classifier")
+    done = ask("bench", "memory", recipe, "--json")
+    assert done.code == 0
+    assert "no row of PyTorch: its twin has a softmax head" in done.err or "install" in done.err
+    assert {row["name"] for row in json.loads(done.out)} >= {"tpsgd"}

@@ -20,7 +20,7 @@ def data_of(path, request):
     """Skip unless the recipe's data is shipped or at hand."""
     name = read_recipe(path).dataset.name
     if name != "digits":
-        request.getfixturevalue({"mnist": "mnist_folder", "cmapss": "data_folder"}[name])
+        request.getfixturevalue("mnist_folder" if name == "mnist" else "data_folder")
 
 
 def test_there_are_recipes():

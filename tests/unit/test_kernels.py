@@ -93,7 +93,7 @@ def test_a_training_step_compiles_one_signature_a_kernel(digits, batch):
     buffers = engine.Buffers(network, batch)
     loaded = buffers.load(digits.x_train, digits.y_train, np.arange(batch))
     engine.train_step(buffers, *loaded, 0.1, [0, 1])
-    engine.forward(network, loaded[0], buffers)
+    engine.forward(loaded[0], buffers)
     for name, function in KERNELS.items():
         signatures = getattr(function, "signatures", [])
         assert len(signatures) <= 1, f"{name}: {signatures}"

@@ -1,0 +1,114 @@
+"""The parts of `edgelearn bench`: what is measured, and the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+
+from edgelearn import datasets, workflow
+from edgelearn.bench import accuracy as by_accuracy
+from edgelearn.bench import memory as by_memory
+from edgelearn.bench import peer
+from edgelearn.bench import speed as by_speed
+from edgelearn.cli._output import emit, human_bytes, human_seconds, share, table
+from edgelearn.cli._training import load
+from edgelearn.config import Recipe, read_recipe
+from edgelearn.errors import ConfigError, unknown
+from edgelearn.network import Network
+from edgelearn.planning import blank_network
+
+
+def _recipe(path: Path | None, overrides: Sequence[str]) -> Recipe:
+    if path is None:
+        return workflow.embedded_recipe(tuple(overrides))
+    return read_recipe(path, overrides)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _say_why_none(network: Network) -> None:
+    reason = peer.why_none(network)
+    if reason:
+        _say(f"note: no row of PyTorch: {reason}")
+
+
+def accuracy(
+    path: Path | None, seeds: int, only: Sequence[str], overrides: Sequence[str], as_json: bool
+) -> None:
+    """Accuracy by every method."""
+    recipe = _recipe(path, overrides)
+    if recipe.regresses:
+        raise ConfigError(
+            f"recipe {recipe.name!r}",
+            expected="a classifier, whose accuracies can be compared",
+            got="a regression",
+            fix="read 'r2' of 'edgelearn train --json' for each train.method",
+        )
+    known = by_accuracy.contestants(recipe)
+    for name in only:
+        if name not in known:
+            raise unknown("row", name, known)
+    dataset = load(recipe.dataset)
+    chosen = by_accuracy.contestants(recipe, only)
+    rows = [by_accuracy.measure(n, r, dataset, seeds, _say) for n, r in chosen.items()]
+    title = f"{recipe.name}: accuracy on {len(dataset.x_test):,} test samples, {seeds} seeds"
+    lines = [
+        {
+            "method": row.name,
+            "mean": share(row.mean),
+            "spread": share(row.spread),
+            "a run": human_seconds(row.seconds),
+        }
+        for row in rows
+    ]
+    emit(msgspec.to_builtins(rows), as_json, lambda: table(title, lines))
+
+
+def memory(
+    path: Path | None, batches: Sequence[int], overrides: Sequence[str], as_json: bool
+) -> None:
+    """Memory by every method and batch size."""
+    recipe = _recipe(path, overrides)
+    network = blank_network(recipe, datasets.describe(recipe.dataset))
+    _say_why_none(network)
+    rows = list(by_memory.rows(network, recipe, batches))
+    parameters = by_memory.parameter_bytes(network)
+    title = f"{recipe.name}: arrays besides {human_bytes(parameters)} of parameters"
+    lines = [
+        {
+            "batch": row.batch,
+            "method": row.name,
+            "besides parameters": human_bytes(row.beyond_bytes),
+            "in all": human_bytes(row.beyond_bytes + parameters),
+            "kind": row.kind,
+        }
+        for row in rows
+    ]
+    emit(msgspec.to_builtins(rows), as_json, lambda: table(title, lines))
+
+
+def speed(
+    path: Path | None, batches: Sequence[int], overrides: Sequence[str], as_json: bool
+) -> None:
+    """Speed by every method and batch size."""
+    recipe = _recipe(path, overrides)
+    dataset = load(recipe.dataset)
+    _say_why_none(workflow.new_model(recipe, dataset).network)
+    rows = list(by_speed.rows(recipe, dataset, batches))
+    lines = [
+        {
+            "batch": row.batch,
+            "method": row.name,
+            "a step": human_seconds(row.seconds),
+            "least - most": f"{human_seconds(row.least)} - {human_seconds(row.most)}",
+            "times tpSGD": f"{row.times_first:.2f}",
+        }
+        for row in rows
+    ]
+    title = f"{recipe.name}: time of a training step, one thread"
+    emit(msgspec.to_builtins(rows), as_json, lambda: table(title, lines))
