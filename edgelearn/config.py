@@ -48,7 +48,8 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one layer learns: its local loss, label projection and share of the learning rate.
 
     A linear head has a loss too: hinge, squared_hinge, or, of a regression, mse or huber. `beta` is
-    the share of similarity in predsim.
+    the share of similarity in predsim. `chunk`: of a projection of signs, make the rows of so many
+    classes at a time and hold no more, for many classes.
     `learn` = false leaves the layer as it was drawn: a frozen feature of chance, or of the data.
     """
 
@@ -56,6 +57,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     beta: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
     projection: ProjectionKind = "orthonormal"
     learn_projection: bool = False
+    chunk: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] | None = None
     gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None
     lr_scale: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
     learn: bool = True

@@ -87,7 +87,7 @@ class Control:
             trace = buffers.forward(index, x)
             buffers.loss[0] = 0
             e = _readout(block).error(trace.a, labels, buffers.room(index, len(x)).space)
-            projection = _readout(block).projection
+            projection = _readout(block).held
             if projection is not None:
                 drawn = projection[labels] if labels.ndim == 1 else labels @ projection
                 np.negative(drawn, out=e)
@@ -120,7 +120,7 @@ class Control:
         if index == 0:
             return d
         out = self.buffers.error(index - 1, blocks[index - 1], len(d))
-        projection = _readout(blocks[index - 1]).projection
+        projection = _readout(blocks[index - 1]).held
         if self.method == "dfa" and projection is not None:
             return np.matmul(slope, projection, out=out)
         weights = self.feedback[index] if self.method == "fa" else blocks[index].params["w"]
@@ -142,8 +142,9 @@ def _check(block: Block, index: int, method: Method) -> None:
         expected = "dense layers, each on top of the one before"
         got = block.layer.kind if plain else "one that reads others"
         raise ConfigError(where, expected=expected, got=got, fix=fix)
-    if method in NEEDS_PROJECTION and not _readout(block).has_scores:
-        expected = "a loss with a projection of the labels, such as cross_entropy"
+    readout = _readout(block)
+    if method in NEEDS_PROJECTION and not readout.is_head and readout.held is None:
+        expected = "a loss with a projection of the labels that is held, no chunk of it"
         raise ConfigError(where, expected=expected, got="one without", fix=fix)
 
 

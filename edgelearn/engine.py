@@ -53,7 +53,7 @@ class _Sizes:
             features=max(rows * r.copied for rows, r in judged),
             error=2 * max(outs) if keep_all else max(rows * r.view.size for rows, r in judged),
             slopes=max(rows * r.read_out for rows, r in judged),
-            work=max(r.loss.work_size(rows, r.view.size) for rows, r in judged),
+            work=max(r.work_size(rows) for rows, r in judged),
             scratch=max(b.layer.scratch_size(b.in_shape, batch) for b in blocks),
             gradient=max(gradients) if network.optimizer.needs_gradient else 0,
         )
@@ -190,7 +190,7 @@ class Buffers:
             error=_view(self._error, (rows, r.view.size if r else 0)),
             slopes=_view(self._slopes, (rows, r.read_out if r else 0)),
             loss=self.loss,
-            work=self._work[: r.loss.work_size(rows, r.view.size) if r else 0],
+            work=self._work[: r.work_size(rows) if r else 0],
         )
 
     def error(self, index: int, block: Block, samples: int) -> F32:

@@ -99,6 +99,8 @@ def _check_hidden(config: BlockConfig, task: Task, where: str) -> None:
             got=f"{got}, which has none",
             fix='write loss = "cross_entropy", or learn_projection = false',
         )
+    if config.local.chunk is not None:
+        _check_chunk(config, where)
     if loss.compares and isinstance(config.layer, SequenceLearner):
         raise ConfigError(
             where,
@@ -106,3 +108,17 @@ def _check_hidden(config: BlockConfig, task: Task, where: str) -> None:
             got=f"{got}, which compares the samples of a batch",
             fix='write loss = "cross_entropy" there',
         )
+
+
+def _check_chunk(config: BlockConfig, where: str) -> None:
+    local, loss = config.local, LOSSES[config.local.loss]
+    fixed = local.projection == "sign" and not local.learn_projection
+    if fixed and isinstance(loss, ReadoutLoss) and not loss.compares:
+        return
+    raise ConfigError(
+        where,
+        expected="chunk beside projection 'sign', fixed, and a loss of scores",
+        got=f"projection {local.projection!r}, loss {loss.kind!r}"
+        + (", learned" if local.learn_projection else ""),
+        fix='write projection = "sign" and loss = "cross_entropy", or leave out chunk',
+    )

@@ -37,9 +37,7 @@ def to_exit_graph(network: Network) -> Graph:
         if readout is None or not readout.tells_probabilities:
             continue
         with b.scope(f"{block.name}/exit"):
-            p = None
-            if readout.projection is not None:
-                p = b.constant(f"{block.name}.p", readout.projection)
+            p = _emit_projection(b, block, readout)
             layer = block.layer
             seen = layer.emit_judged(b, a) if isinstance(layer, SequenceLearner) else a
             scores = readout.emit_scores(b, seen, p)
@@ -152,8 +150,8 @@ def _emit_local(
 ) -> tuple[Trace[str], Descent]:
     """The forward pass of a block that learns, and what makes the nodes of its update."""
     layer, p = block.layer, params.get("p")
-    if p is None and readout.projection is not None:
-        p = b.constant(f"{block.name}.p", readout.projection)
+    if p is None:
+        p = _emit_projection(b, block, readout)
     if isinstance(layer, SequenceLearner):
         learning = layer.emit_learn(b, params, x, labels, readout, p)
         return learning.trace, learning.descend
@@ -166,3 +164,9 @@ def _emit_local(
         return new | {"p": error.descend(b, rate, into["p"])} if readout.learns else new
 
     return trace, descend
+
+
+def _emit_projection(b: Builder, block: Block, readout: Readout) -> str | None:
+    """The projection as a constant, whole also where the engine makes it a chunk at a time."""
+    p = readout.constant()
+    return None if p is None else b.constant(f"{block.name}.p", p)

@@ -15,7 +15,7 @@ from edgelearn.losses import LOSSES, Answers, Likelihood, Loss, local_loss
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
-from edgelearn.targets import projection
+from edgelearn.targets import SignRows, projection
 from edgelearn.views import View, Whole, view_of
 from edgelearn.wiring import SAMPLE, Wiring, wire
 
@@ -62,8 +62,8 @@ class Block:
         learned = self.params
         if isinstance(self.layer, SequenceLearner):
             learned = {k: v for k, v in learned.items() if k not in self.layer.constants}
-        if self.readout.learns and self.readout.projection is not None:
-            return {**learned, "p": self.readout.projection}
+        if self.readout.learns and self.readout.held is not None:
+            return {**learned, "p": self.readout.held}
         return learned
 
     def scores(self, a: F32, features: F32) -> Array:
@@ -109,9 +109,9 @@ class Network:
         return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
 
     def fixed(self) -> list[F32]:
-        """Every projection that is not learned: it follows from the seed."""
+        """Every projection that is held and not learned: it follows from the seed."""
         readouts = [block.readout for block in self.blocks if block.readout is not None]
-        return [r.projection for r in readouts if r.projection is not None and not r.learns]
+        return [r.held for r in readouts if r.held is not None and not r.learns]
 
     def learning(self) -> list[int]:
         """The numbers of the blocks that learn, the head last."""
@@ -260,5 +260,9 @@ def _readout(config: BlockConfig, block: Block, width: int, seed: int, index: in
     if not loss.needs_projection:
         return Readout(view, loss, None, learns=False)
     row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, view.size)
-    p = projection(local.projection, width, view.size, row_norm, seed, index)
+    p: F32 | SignRows
+    if local.chunk is not None:
+        p = SignRows(width, view.size, row_norm, seed, index, min(local.chunk, width))
+    else:
+        p = projection(local.projection, width, view.size, row_norm, seed, index)
     return Readout(view, loss, p, local.learn_projection)

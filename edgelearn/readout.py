@@ -10,7 +10,8 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import AddOuter
-from edgelearn.losses import CrossEntropy, HeadLoss, Likelihood, Loss, Workspace
+from edgelearn.losses import CrossEntropy, HeadLoss, Likelihood, Loss, ReadoutLoss, Workspace
+from edgelearn.targets import SignRows
 from edgelearn.views import View
 
 __all__ = ["Emitted", "Readout", "Workspace"]
@@ -25,7 +26,7 @@ class Readout:
     view : View
         What is seen of the activation.
     loss : Loss
-    projection : array or None
+    projection : array, SignRows or None
         Shape (classes, features); None for the head, whose activation has an element a class, and
         for a loss that reads out no scores.
     learns : bool
@@ -36,7 +37,7 @@ class Readout:
 
     view: View
     loss: Loss
-    projection: F32 | None
+    projection: F32 | SignRows | None
     learns: bool
     is_head: bool = False
 
@@ -55,6 +56,22 @@ class Readout:
         """Scores of a sample that need room of their own."""
         return 0 if self.projection is None else len(self.projection)
 
+    def work_size(self, rows: int) -> int:
+        """Elements of `Workspace.work` for so many rows of features."""
+        p = self.projection
+        made = p.work_size(rows) if isinstance(p, SignRows) else 0
+        return made + self.loss.work_size(rows, self.view.size)
+
+    @property
+    def held(self) -> F32 | None:
+        """The projection as an array, if there is one and it is held whole."""
+        return None if isinstance(self.projection, SignRows) else self.projection
+
+    def constant(self) -> F32 | None:
+        """The whole projection, for a Graph."""
+        p = self.projection
+        return p.whole() if isinstance(p, SignRows) else p
+
     @property
     def tells_probabilities(self) -> bool:
         """Whether the softmax of its scores is a probability that training made it tell."""
@@ -62,16 +79,26 @@ class Readout:
 
     def scores(self, a: F32, features: F32) -> Array:
         """What the block says of each class, shape (batch, classes); the largest is its guess."""
-        seen = self.view.of(a, features)
-        return seen if self.projection is None else seen @ self.projection.T
+        seen, p = self.view.of(a, features), self.projection
+        if isinstance(p, SignRows):
+            found = np.empty((len(seen), len(p)), np.float32)
+            p.scores(seen, found, np.empty(p.work_size(0), np.float32))
+            return found
+        return seen if p is None else seen @ p.T
 
     def error(self, a: F32, labels: Array, space: Workspace) -> F32:
         """The derivative of the summed local loss by `a`, coarse as `Learner.update` takes it.
 
         Adds the loss to `space.loss`, and leaves in `space` what `descend` needs.
         """
-        seen = self.view.of(a, space.features)
-        self.loss.error(seen, labels, self.projection, space)
+        seen, p = self.view.of(a, space.features), self.projection
+        if isinstance(p, SignRows):
+            assert isinstance(self.loss, ReadoutLoss)  # noqa: S101  the recipe was checked
+            p.scores(seen, space.slopes, space.work)
+            self.loss.derive(labels, space.slopes, space.loss)
+            p.back(space.slopes, space.error, space.work)
+        else:
+            self.loss.error(seen, labels, p, space)
         return self.view.back(space.error)
 
     def descend(self, a: F32, rate: float, into: F32, space: Workspace) -> None:

@@ -40,15 +40,21 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+def key_of(seed: int, stream: Stream, index: int) -> np.uint64:
+    """Where the counter of stream (`stream`, `index`) begins."""
+    key = np.array([seed & _MASK], np.uint64)
+    for part in (int(stream), index):
+        key = _mix(key + np.uint64((part + 1) * _GOLDEN & _MASK))
+    return np.uint64(key[0])
+
+
 def bits(seed: int, stream: Stream, index: int, count: int) -> NDArray[np.uint64]:
     """`count` 64-bit numbers of stream (`stream`, `index`), e.g. of one layer or one epoch.
 
     >>> [hex(n) for n in bits(0, Stream.INIT, 0, 2).tolist()]
     ['0x80abe802ac1e182e', '0x949f48c1e9eb8a36']
     """
-    key = np.array([seed & _MASK], np.uint64)
-    for part in (int(stream), index):
-        key = _mix(key + np.uint64((part + 1) * _GOLDEN & _MASK))
+    key = np.array([key_of(seed, stream, index)])
     return _mix(key + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN))
 
 

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from edgelearn.kernels import moments as moments
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
+    from edgelearn.kernels import signs as signs
     from edgelearn.kernels import similarity as similarity
     from edgelearn.kernels import spatial as spatial
 
-_MODULES = ("dense", "errors", "moments", "norms", "recurrent", "similarity", "spatial")
+_MODULES = ("dense", "errors", "moments", "norms", "recurrent", "signs", "similarity", "spatial")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -131,7 +131,7 @@ def test_a_last_batch_of_one_sample_is_no_harm(digits):
 @pytest.mark.parametrize("method", ["drtp", "dfa"])
 def test_controls_that_need_a_projection(method):
     network = built({**DENSE, "loss": "similarity"}, SOFTMAX)
-    with pytest.raises(ConfigError, match="a loss with a projection"):
+    with pytest.raises(ConfigError, match="a projection of the labels that is held"):
         Control(network, method, batch=4, seed=0)
 
 
