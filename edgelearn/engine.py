@@ -6,6 +6,7 @@ turns, whatever the depth. There is no backward pass and no stored graph.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -132,6 +133,12 @@ class Buffers:
         self._labels = _label_room(network, batch)
         self.loss = np.zeros(1, np.float32)
         self._rooms: dict[tuple[int, int], Room] = {}
+
+    def sharing(self, network: Network) -> Buffers:
+        """The same arrays for another `network`, whose blocks differ in their losses only."""
+        other = copy.copy(self)
+        other.network, other._rooms = network, {}  # noqa: SLF001  of the same class
+        return other
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, Array]:
         """Samples and labels of these `rows`, both on the scale that is learned, in the buffers."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import BatchSize
@@ -48,40 +47,28 @@ def to_exit_graph(network: Network) -> Graph:
 
 def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
     """The nodes of inference, one block after the other: each with its activation."""
-    made = {SAMPLE: _emit_input(b, network)}
+    constants = [
+        {key: b.constant(f"{block.name}.{key}", value) for key, value in block.params.items()}
+        for block in network.blocks
+    ]
+    return emit_forward(b, network, _emit_input(b, network), constants)
+
+
+def emit_forward(
+    b: Builder, network: Network, x: str, params: Sequence[Names]
+) -> Iterator[tuple[Block, str]]:
+    """The nodes of all blocks, which compute with `params`: each with its activation."""
+    made = {SAMPLE: x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            params = {k: b.constant(f"{block.name}.{k}", v) for k, v in block.params.items()}
-            made[index] = block.layer.emit(b, params, _emit_source(b, block, made)).a
+            source = _emit_source(b, block, made)
+            made[index] = block.layer.emit(b, params[index], source).a
         yield block, made[index]
 
 
 def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
     """What `block` reads, as nodes, of the activations `made` before it."""
     return block.wiring.emit(b, [made[source] for source in block.wiring.sources])
-
-
-def to_train_graph(network: Network) -> Graph:
-    """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
-
-    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); of a regression ``y``
-    is float32 (batch, outputs), in its own units. Outputs are the answer before the update, as
-    `to_graph` calls it, and ``loss`` (), the mean loss of the head, of standardised values. The
-    parameters are states. With ``lr`` = 0 the step is inference.
-    """
-    b = Builder(f"{network.name}-train")
-    made = {SAMPLE: _emit_input(b, network)}
-    scale = _emit_scale(b, network)
-    y = _emit_labels(b, network, scale)
-    lr = b.input("lr", ())
-    samples = b.apply(BatchSize(), y, name="samples")
-    for index, block in enumerate(network.blocks):
-        with b.scope(block.name):
-            x = _emit_source(b, block, made)
-            made[index] = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
-    answer = made[len(network.blocks) - 1]
-    loss = network.head.head_loss.emit_value(b, answer, y)
-    return b.graph([_emit_answer(b, network, answer, scale), b.rename(loss, "loss")])
 
 
 def _emit_input(b: Builder, network: Network) -> str:
@@ -119,30 +106,95 @@ def _emit_answer(b: Builder, network: Network, a: str, scale: tuple[str, str] | 
     return b.rename(a, network.answers)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What every block learns from: names of labels, learning rate, number of samples."""
+def to_train_graph(network: Network) -> Graph:
+    """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
 
-    labels: str
-    lr: str
-    samples: str
+    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); of a regression ``y``
+    is float32 (batch, outputs), in its own units. Outputs are the answer before the update, as
+    `to_graph` calls it, and ``loss`` (), the mean loss of the head, of standardised values. The
+    parameters are states. With ``lr`` = 0 the step is inference.
+    """
+    step = Step(network, f"{network.name}-train")
+    return step.graph(emit_local_learning(step, network))
 
 
-def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _Step) -> Trace[str]:
-    """Forward pass and update of one block; what it does not learn is constant."""
-    learned = {k: b.state(f"{block.name}.{k}", v) for k, v in block.learned().items()}
-    frozen = {k: v for k, v in block.params.items() if k not in learned}
-    params = {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()} | learned
-    if block.readout is None:
-        return block.layer.emit(b, params, x)
-    moments = {k: b.state(f"{block.name}.{k}", v) for k, v in block.moments.items()}
-    trace, descend = _emit_local(b, block, block.readout, params, x, step.labels)
-    lr = step.lr if block.lr_scale == 1 else b.binary("mul", step.lr, b.scalar(block.lr_scale))
-    new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
-    for key, value in new.items():
-        name = f"{block.name}.{key}"
-        b.update(name, b.rename(value, f"{name}.next"))
-    return trace
+class Step:
+    """A training step under construction: what it begins with, and how it ends.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        Of the Graph.
+
+    Attributes
+    ----------
+    b : Builder
+    x, labels, lr, samples : str
+        Input and labels on the scale that is learned, learning rate, number of samples.
+    params : list of dict of str to str
+        Names of what each block computes with: states if it learns them, else constants.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network = network
+        self.b = b = Builder(name)
+        self.x = _emit_input(b, network)
+        self._scale = _emit_scale(b, network)
+        self.labels = _emit_labels(b, network, self._scale)
+        self.lr = b.input("lr", ())
+        self.samples = b.apply(BatchSize(), self.labels, name="samples")
+        self.params: list[Names] = []
+        self._moments: list[Names] = []
+        for block in network.blocks:
+            learned = block.learned()
+            made = {k: b.state(f"{block.name}.{k}", v) for k, v in learned.items()}
+            frozen = {k: v for k, v in block.params.items() if k not in learned}
+            made |= {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()}
+            self.params.append(made)
+            moments = block.moments.items()
+            self._moments.append({k: b.state(f"{block.name}.{k}", v) for k, v in moments})
+
+    def learned(self, index: int) -> Names:
+        """Names of what block number `index` learns."""
+        learned = self.network.blocks[index].learned()
+        return {key: name for key, name in self.params[index].items() if key in learned}
+
+    def update(self, index: int, descend: Descent) -> None:
+        """The nodes by which the optimiser moves block number `index`."""
+        b, block = self.b, self.network.blocks[index]
+        lr = self.lr if block.lr_scale == 1 else b.binary("mul", self.lr, b.scalar(block.lr_scale))
+        learned, moments = self.learned(index), self._moments[index]
+        new = self.network.optimizer.emit(b, learned, moments, lr, self.samples, descend)
+        for key, value in new.items():
+            name = f"{block.name}.{key}"
+            if value != name:
+                b.update(name, b.rename(value, f"{name}.next"))
+
+    def graph(self, answer: str) -> Graph:
+        """The finished Graph; `answer` is the activation of the head."""
+        b, network = self.b, self.network
+        loss = network.head.head_loss.emit_value(b, answer, self.labels)
+        answer = _emit_answer(b, network, answer, self._scale)
+        return b.graph([answer, b.rename(loss, "loss")])
+
+
+def emit_local_learning(step: Step, network: Network) -> str:
+    """Forward pass and local update of every block; returns the activation of the head.
+
+    `network` is that of `step`, or one of the same arrays with other losses.
+    """
+    b, made = step.b, {SAMPLE: step.x}
+    for index, block in enumerate(network.blocks):
+        with b.scope(block.name):
+            x = _emit_source(b, block, made)
+            if block.readout is None:
+                made[index] = block.layer.emit(b, step.params[index], x).a
+                continue
+            local = _emit_local(b, block, block.readout, step.params[index], x, step.labels)
+            made[index] = local[0].a
+            step.update(index, local[1])
+    return made[len(network.blocks) - 1]
 
 
 def _emit_local(

@@ -29,7 +29,12 @@ def _reshape(v: Values, n: OnnxNode, _: int) -> None:
     if target is None:
         raise refused("a shape", "none")
     zero_copies = not n.attributes.get("allowzero", 0)
-    _to_shape(v, n, reshaped(v.shape(n.inputs[0]), target.tolist(), zero_copies=zero_copies))
+    before = v.shape(n.inputs[0])
+    dims = reshaped(before, target.tolist(), zero_copies=zero_copies)
+    if len(before) == 5 and before[2] == BATCH and dims == (before[0], BATCH, *before[3:]):
+        v.merged[n.out] = n.inputs[0]
+    else:
+        _to_shape(v, n, dims)
 
 
 def _to_shape(v: Values, n: OnnxNode, dims: Shape) -> None:

@@ -23,7 +23,7 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, Transpose
-from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, Pool2d
+from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "BinaryKind",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Gather",
     "MatMul",
     "OneHot",
@@ -234,6 +235,7 @@ Op: TypeAlias = (
     | Gather
     | BatchSize
     | Conv2d
+    | ConvTranspose2d
     | Pool2d
     | Transpose
     | Concat

@@ -52,11 +52,12 @@ class Loss(Protocol):
     `p`, (classes or outputs, units), is the projection of a hidden block; a head has none.
     """
 
-    compares: ClassVar[bool]
+    compares: ClassVar[bool] = False
     """Whether it compares the samples of a batch with each other, so that one teaches nothing."""
 
     def work_size(self, rows: int, units: int) -> int:
         """Elements of work space that `error` needs."""
+        return 0
 
     def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
         """Write the derivative of the summed loss by `a` to `space.error`; add to `space.loss`.
@@ -79,19 +80,14 @@ class HeadLoss(Loss, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class LocalLoss(ABC):
+class LocalLoss(Loss, ABC):
     """A loss of a hidden block."""
 
     kind: ClassVar[str]
     task: ClassVar[Task] = "classes"
-    compares: ClassVar[bool] = False
     needs_projection: ClassVar[bool] = True
     gain: ClassVar[float] = 1.0
     """Size of the projection that serves well; a recipe may say another."""
-
-    def work_size(self, rows: int, units: int) -> int:
-        """As `Loss` says."""
-        return 0
 
     def row_norm(self, gain: float, units: int) -> float:
         """The norm of the rows of `p`."""

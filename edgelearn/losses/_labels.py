@@ -9,7 +9,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import OneHot
-from edgelearn.losses._base import Answers, ReadoutLoss, Workspace, emit_mean
+from edgelearn.losses._base import Answers, Loss, ReadoutLoss, Workspace, emit_mean
 
 
 def emit_one_hot(b: Builder, like: str, labels: str) -> str:
@@ -82,14 +82,10 @@ def _emit_margin(b: Builder, scores: str, labels: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Likelihood:
+class Likelihood(Loss):
     """Cross-entropy of a head that is a distribution: ``e = a - onehot(label)``, by the scores."""
 
-    compares: ClassVar[bool] = False
     answers: ClassVar[Answers] = "probabilities"
-
-    def work_size(self, rows: int, units: int) -> int:
-        return 0
 
     def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
         kernels.errors.probability_error(labels, a, space.error, space.loss)
