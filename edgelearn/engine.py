@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
-from edgelearn.layers import Learner, Lesson, Params, SequenceLearner, Trace
+from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout, Workspace
 from edgelearn.wiring import SAMPLE
@@ -232,6 +232,12 @@ class Buffers:
             room.learner.update(block.params, trace, e, share, into, room.scratch)
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
 
+    def follow(self, index: int, x: F32) -> None:
+        """Let block number `index` follow its own input `x`, after its forward pass."""
+        block = self.network.blocks[index]
+        assert isinstance(block.layer, Follower)  # noqa: S101  else it is not asked to
+        block.layer.follow(block.params, x, self.room(index, len(x)).scratch)
+
 
 def _label_room(network: Network, batch: int) -> Array:
     """Room for class numbers (batch,), or for the values of a regression (batch, outputs)."""
@@ -265,6 +271,8 @@ def train_step(
 ) -> float:
     """One step: each block in `learning` descends its own local loss.
 
+    Blocks that follow the data do so if these learn from them.
+
     Parameters
     ----------
     buffers : Buffers
@@ -287,12 +295,15 @@ def train_step(
     Source: tpSGD (Lomnitz et al. 2022, arXiv:2208.08503): W_i -= lr d_i x_{i-1}^T with
     d_i = dJ_i/dy_i * act'(z_i) and J_i a loss of y_i and the projected label P_i y*.
     """
+    following = buffers.network.following(learning) if lr > 0 else []
     for index in range(max(learning) + 1):
         seen = buffers.source(index, x)
         if index in learning:
             buffers.learn(index, seen, labels, lr)
         else:
             buffers.forward(index, seen)
+        if index in following:
+            buffers.follow(index, seen)
     return float(buffers.loss[0]) / len(x)
 
 

@@ -1,14 +1,18 @@
-"""Which losses the layers of a recipe may have, for labels that are classes or values."""
+"""Losses of the layers of a recipe: which they may have, and the readouts that they make."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from edgelearn.config import BlockConfig, Recipe
+from edgelearn.arrays import F32, Shape
+from edgelearn.config import BlockConfig, LocalConfig, Recipe
 from edgelearn.errors import ConfigError
 from edgelearn.layers import Learner, SequenceLearner
 from edgelearn.layers.dense import Dense
-from edgelearn.losses import LOSSES, HeadLoss, ReadoutLoss, Task
+from edgelearn.losses import LOSSES, HeadLoss, Likelihood, Loss, ReadoutLoss, Task, local_loss
+from edgelearn.readout import Readout
+from edgelearn.targets import SignRows, projection
+from edgelearn.views import View, Whole
 
 OF_VALUES: Final = "activation 'linear' and loss 'mse' or 'huber', one an output"
 OF_CLASSES: Final = "activation 'softmax', one a class"
@@ -39,6 +43,27 @@ def check_losses(recipe: Recipe, width: int, task: Task) -> None:
             )
         if isinstance(config.layer, Learner | SequenceLearner) and config.local.learn:
             _check_hidden(config, task, where)
+
+
+def head_of(config: BlockConfig, out_shape: Shape) -> Readout:
+    """That of the last layer: softmax tells probabilities, linear has the loss that it names."""
+    softmax = isinstance(config.layer, Dense) and config.layer.activation == "softmax"
+    loss: Loss = Likelihood() if softmax else LOSSES[config.local.loss]
+    return Readout(Whole(out_shape), loss, projection=None, learns=False, is_head=True)
+
+
+def readout_of(local: LocalConfig, view: View, width: int, seed: int, index: int) -> Readout:
+    """That of hidden layer number `index`, for so many classes or outputs."""
+    loss = local_loss(local.loss, width, local.beta)
+    if not loss.needs_projection:
+        return Readout(view, loss, None, learns=False)
+    row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, view.size)
+    p: F32 | SignRows
+    if local.chunk is not None:
+        p = SignRows(width, view.size, row_norm, seed, index, min(local.chunk, width))
+    else:
+        p = projection(local.projection, width, view.size, row_norm, seed, index)
+    return Readout(view, loss, p, local.learn_projection)
 
 
 def _where(recipe: Recipe, config: BlockConfig, number: int) -> str:

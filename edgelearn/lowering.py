@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import BatchSize
-from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
+from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
@@ -19,7 +19,7 @@ def to_graph(network: Network) -> Graph:
     the answer; or ``values`` (batch, outputs) of a regression, in the units of the training data.
     """
     b = Builder(network.name)
-    *_, (_, x) = _emit_blocks(b, network)
+    *_, (_, _, x) = _emit_blocks(b, network)
     return b.graph([_emit_answer(b, network, x, _emit_scale(b, network))])
 
 
@@ -31,7 +31,7 @@ def to_exit_graph(network: Network) -> Graph:
     """
     b = Builder(f"{network.name}-exits")
     found = []
-    for block, a in _emit_blocks(b, network):
+    for block, _, a in _emit_blocks(b, network):
         readout = block.readout
         if readout is None or not readout.tells_probabilities:
             continue
@@ -45,8 +45,8 @@ def to_exit_graph(network: Network) -> Graph:
     return b.graph(found)
 
 
-def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
-    """The nodes of inference, one block after the other: each with its activation."""
+def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str, str]]:
+    """The nodes of inference, one block after the other: each with its input and activation."""
     constants = [
         {key: b.constant(f"{block.name}.{key}", value) for key, value in block.params.items()}
         for block in network.blocks
@@ -56,14 +56,14 @@ def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
 
 def emit_forward(
     b: Builder, network: Network, x: str, params: Sequence[Names]
-) -> Iterator[tuple[Block, str]]:
-    """The nodes of all blocks, which compute with `params`: each with its activation."""
+) -> Iterator[tuple[Block, str, str]]:
+    """The nodes of all blocks, which compute with `params`: each with its input and activation."""
     made = {SAMPLE: x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
             source = _emit_source(b, block, made)
             made[index] = block.layer.emit(b, params[index], source).a
-        yield block, made[index]
+        yield block, source, made[index]
 
 
 def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
@@ -147,9 +147,9 @@ class Step:
         self.params: list[Names] = []
         self._moments: list[Names] = []
         for block in network.blocks:
-            learned = block.learned()
-            made = {k: b.state(f"{block.name}.{k}", v) for k, v in learned.items()}
-            frozen = {k: v for k, v in block.params.items() if k not in learned}
+            moving = block.params if block.follows else block.learned()
+            made = {k: b.state(f"{block.name}.{k}", v) for k, v in moving.items()}
+            frozen = {k: v for k, v in block.params.items() if k not in moving}
             made |= {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()}
             self.params.append(made)
             moments = block.moments.items()
@@ -166,10 +166,21 @@ class Step:
         lr = self.lr if block.lr_scale == 1 else b.binary("mul", self.lr, b.scalar(block.lr_scale))
         learned, moments = self.learned(index), self._moments[index]
         new = self.network.optimizer.emit(b, learned, moments, lr, self.samples, descend)
+        self._carry(block, new)
+
+    def follow(self, index: int, x: str) -> None:
+        """The nodes by which block number `index` follows its input `x`; none at a rate of 0."""
+        b, block = self.b, self.network.blocks[index]
+        assert isinstance(block.layer, Follower)  # noqa: S101  else it does not follow
+        samples = b.binary("mul", self.samples, b.unary("sign", self.lr))
+        self._carry(block, block.layer.emit_follow(b, self.params[index], x, samples))
+
+    def _carry(self, block: Block, new: Names) -> None:
+        """Say the next values of the states of `block`."""
         for key, value in new.items():
             name = f"{block.name}.{key}"
             if value != name:
-                b.update(name, b.rename(value, f"{name}.next"))
+                self.b.update(name, self.b.rename(value, f"{name}.next"))
 
     def graph(self, answer: str) -> Graph:
         """The finished Graph; `answer` is the activation of the head."""
@@ -188,6 +199,8 @@ def emit_local_learning(step: Step, network: Network) -> str:
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
             x = _emit_source(b, block, made)
+            if block.follows:
+                step.follow(index, x)
             if block.readout is None:
                 made[index] = block.layer.emit(b, step.params[index], x).a
                 continue

@@ -6,17 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgelearn.arrays import F32, Array, Shape
-from edgelearn.config import BlockConfig, Recipe
+from edgelearn.config import Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
-from edgelearn.heads import check_losses
-from edgelearn.layers import Layer, Learner, Params, SequenceLearner
-from edgelearn.layers.dense import Dense
-from edgelearn.losses import LOSSES, Answers, Likelihood, Loss, local_loss
+from edgelearn.heads import check_losses, head_of, readout_of
+from edgelearn.layers import Follower, Layer, Learner, Params, SequenceLearner
+from edgelearn.losses import Answers
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
-from edgelearn.targets import SignRows, projection
-from edgelearn.views import View, Whole, view_of
 from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
@@ -39,6 +36,9 @@ class Block:
         The local loss; None for a layer that does not learn.
     moments : dict of str to array
         What the optimiser remembers.
+    follows : bool
+        Whether the parameters follow the data while the first block that learns from this one
+        does.
     """
 
     wiring: Wiring
@@ -49,6 +49,7 @@ class Block:
     params: Params
     readout: Readout | None
     moments: Params = field(default_factory=dict)
+    follows: bool = False
 
     @property
     def name(self) -> str:
@@ -147,10 +148,34 @@ class Network:
             default=index,
         )
 
+    def following(self, learning: Collection[int]) -> list[int]:
+        """The numbers of the blocks that follow the data while these learn."""
+        return [
+            index
+            for index, block in enumerate(self.blocks)
+            if block.follows and self._first_learner_above(index) in learning
+        ]
+
+    def _first_learner_above(self, index: int) -> int | None:
+        """The number of the first block that learns from block number `index`."""
+        reached = {index}
+        for above in range(index + 1, len(self.blocks)):
+            if reached.intersection(self.blocks[above].wiring.sources):
+                if self.blocks[above].readout is not None:
+                    return above
+                reached.add(above)
+        return None
+
     def learning_only(self, indices: Collection[int]) -> Network:
         """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
+        following = self.following(indices)
         blocks = [
-            replace(block, readout=block.readout if index in indices else None, moments={})
+            replace(
+                block,
+                readout=block.readout if index in indices else None,
+                moments={},
+                follows=index in following,
+            )
             for index, block in enumerate(self.blocks)
         ]
         return replace(self, blocks=tuple(blocks), optimizer=OPTIMIZERS["sgd"])
@@ -234,35 +259,12 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         out_shape=layer.out_shape(in_shape),
         params=layer.init(in_shape, seed, index),
         readout=None,
+        follows=isinstance(layer, Follower) and local.learn,
     )
     if index == len(recipe.layers) - 1:
-        block = replace(block, readout=_head(config, block.out_shape))
+        block = replace(block, readout=head_of(config, block.out_shape))
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:
-        readout = _readout(config, block, width, seed, index)
+        readout = readout_of(local, layer.view(in_shape), width, seed, index)
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
-
-
-def _head(config: BlockConfig, out_shape: Shape) -> Readout:
-    """That of the last layer: softmax tells probabilities, linear has the loss that it names."""
-    softmax = isinstance(config.layer, Dense) and config.layer.activation == "softmax"
-    loss: Loss = Likelihood() if softmax else LOSSES[config.local.loss]
-    return Readout(Whole(out_shape), loss, projection=None, learns=False, is_head=True)
-
-
-def _readout(config: BlockConfig, block: Block, width: int, seed: int, index: int) -> Readout:
-    local, layer = config.local, config.layer
-    view: View = view_of(block.out_shape)
-    if isinstance(layer, SequenceLearner):
-        view = layer.view(block.in_shape)
-    loss = local_loss(local.loss, width, local.beta)
-    if not loss.needs_projection:
-        return Readout(view, loss, None, learns=False)
-    row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, view.size)
-    p: F32 | SignRows
-    if local.chunk is not None:
-        p = SignRows(width, view.size, row_norm, seed, index, min(local.chunk, width))
-    else:
-        p = projection(local.projection, width, view.size, row_norm, seed, index)
-    return Readout(view, loss, p, local.learn_projection)

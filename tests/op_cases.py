@@ -25,6 +25,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -128,6 +129,8 @@ CASES = [
     case(OneHot(4), Arg((BATCH,), "int64", high=4)),
     case(OneHot(4), Arg((BATCH,), "int32", high=4)),
     case(OneHot(2), Arg((BATCH, 3), "int64", high=4)),
+    case(ToInt(), Arg((BATCH, 9), "extreme")),
+    case(ToInt(), (BATCH, 3, 2)),
     case(Gather(), weight(5, 3), Arg((BATCH,), "int64", high=5)),
     case(Gather(), (5, 3), Arg((BATCH, 2), "int32", high=5)),
     case(BatchSize(), (BATCH, 3)),

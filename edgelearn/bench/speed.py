@@ -20,7 +20,7 @@ from edgelearn.arrays import F32
 from edgelearn.bench.accuracy import contestants
 from edgelearn.bench.peer import TorchPeer
 from edgelearn.config import Recipe
-from edgelearn.controls import control_of
+from edgelearn.controls import Control
 from edgelearn.datasets import Dataset
 from edgelearn.network import Network
 from edgelearn.workflow import new_model, one_thread
@@ -72,7 +72,7 @@ def _steps(recipe: Recipe, dataset: Dataset, batch: int) -> dict[str, Step]:
         if own.train.method == "tpsgd":
             steps[name] = _local(new_model(own, dataset).network, dataset, chosen)
     network = new_model(recipe, dataset).network
-    control = control_of(network, "bp", batch, recipe.train.seed)
+    control = Control(network, "bp", batch, recipe.train.seed)
     x, y = control.buffers.load(dataset.x_train, dataset.y_train, chosen)
     steps["backprop, ours"] = lambda: control.step(x, y, LR)
     peer = TorchPeer.of(network, recipe)

@@ -22,7 +22,6 @@ they are.
 
 from __future__ import annotations
 
-
 from edgelearn.arrays import F32, Array
 from edgelearn.config import Method, TrainConfig
 from edgelearn.controls._direct import Direct

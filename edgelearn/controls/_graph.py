@@ -45,7 +45,7 @@ def to_control_graph(network: Network, method: Method, seed: int) -> Graph:
 def _emit_direct(step: Step) -> str:
     """Forward; then every block by the error that was found at the head."""
     network = step.network
-    *_, (_, answer) = emit_forward(step.b, network, step.x, step.params)
+    *_, (_, _, answer) = emit_forward(step.b, network, step.x, step.params)
     sent = Sent(_emit_error(step, answer))
     emit_local_learning(step, with_losses(network, lambda _: sent))
     return answer
@@ -62,8 +62,11 @@ def _emit_backward(step: Step, matrices: dict[str, F32]) -> str:
     b, blocks = step.b, step.network.blocks
     parts: list[Sequence[Node]] = []
     done, answer = len(b.nodes), ""
-    for _, a in emit_forward(b, step.network, step.x, step.params):
+    forward = emit_forward(b, step.network, step.x, step.params)
+    for index, (block, x, a) in enumerate(forward):
         parts.append(b.nodes[done:])
+        if block.follows:
+            step.follow(index, x)
         done, answer = len(b.nodes), a
     learned = [name for index in range(len(blocks)) for name in step.learned(index).values()]
     back = Backward(b, learned, _constants(b, matrices))

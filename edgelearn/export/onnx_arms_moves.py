@@ -17,7 +17,7 @@ from edgelearn.export.onnx_fold import (
 )
 from edgelearn.export.onnx_load import OnnxNode
 from edgelearn.export.onnx_values import OPEN_LENGTH, Values, reshaped
-from edgelearn.ir.ops import BatchSize, Concat, Gather, OneHot, Reshape, Slice
+from edgelearn.ir.ops import BatchSize, Concat, Gather, OneHot, Reshape, Slice, ToInt
 from edgelearn.ir.tensor import BATCH
 
 NO_END = 2**31 - 1
@@ -132,7 +132,10 @@ def _cast(v: Values, n: OnnxNode, _: int) -> None:
         if dtype == to or (dtype, to) == ("int32", "int64"):  # indices may be either
             v.alias(n.out, name)
             return
-    raise refused("a cast that changes no value", f"one to {to}")
+        if (dtype, to) == ("float32", "int64"):
+            v.define(n.out, ToInt(), [v.read(name, v.order(name))], v.order(name))
+            return
+    raise refused("a cast that changes no value, or to indices", f"one to {to}")
 
 
 def _expand(v: Values, n: OnnxNode, _: int) -> None:

@@ -25,6 +25,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -84,6 +85,8 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
             _reshape(e, op, inputs, out)
         case OneHot():
             _one_hot(e, op, e.specs[node.inputs[0]].dtype, inputs, out)
+        case ToInt():
+            e.node("Cast", inputs, out, to=onnx.TensorProto.INT64)
         case Gather():
             e.node("Gather", inputs, out, axis=0)
         case BatchSize():

@@ -30,6 +30,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -115,6 +116,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = a.reshape(op.shape)
         case OneHot():
             value = _one_hot(a, op.depth)
+        case ToInt():
+            value = a.astype(np.int64)
         case Gather():
             value = a[inputs[1]]
         case BatchSize():

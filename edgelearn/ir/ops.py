@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
-from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, Transpose
+from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
 from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
@@ -46,6 +46,7 @@ __all__ = [
     "Reshape",
     "Slice",
     "Softmax",
+    "ToInt",
     "Transpose",
     "Unary",
     "UnaryKind",
@@ -232,6 +233,7 @@ Op: TypeAlias = (
     | Reduce
     | Reshape
     | OneHot
+    | ToInt
     | Gather
     | BatchSize
     | Conv2d

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgelearn.kernels import dense as dense
     from edgelearn.kernels import errors as errors
+    from edgelearn.kernels import lookup as lookup
     from edgelearn.kernels import moments as moments
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from edgelearn.kernels import similarity as similarity
     from edgelearn.kernels import spatial as spatial
 
-_MODULES = ("dense", "errors", "moments", "norms", "recurrent", "signs", "similarity", "spatial")
+_MODULES = (
+    "dense", "errors", "lookup", "moments", "norms", "recurrent", "signs", "similarity", "spatial",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> ModuleType:

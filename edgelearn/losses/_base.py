@@ -119,8 +119,8 @@ class ReadoutLoss(LocalLoss):
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         if p is None:
-            return self.emit_slopes(b, a, labels), None
-        slopes = self.emit_slopes(b, b.matmul(a, p, transpose_b=True), labels)
+            return self.emit_slope(b, a, labels), None
+        slopes = self.emit_slope(b, b.matmul(a, p, transpose_b=True), labels)
         return b.matmul(slopes, p), slopes
 
     @abstractmethod
@@ -128,7 +128,7 @@ class ReadoutLoss(LocalLoss):
         """Replace `scores`, one for each class or output, by the derivative by them."""
 
     @abstractmethod
-    def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
         """`derive` as nodes of a Graph."""
 
 

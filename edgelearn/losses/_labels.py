@@ -31,7 +31,7 @@ class CrossEntropy(ReadoutLoss):
     def derive(self, labels: Array, scores: F32, loss: F32) -> None:
         kernels.errors.softmax_cross_entropy(labels, scores, loss)
 
-    def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
         return b.binary("sub", b.softmax(scores), emit_one_hot(b, scores, labels))
 
 
@@ -45,7 +45,7 @@ class Hinge(ReadoutLoss):
     def derive(self, labels: Array, scores: F32, loss: F32) -> None:
         kernels.errors.hinge(labels, scores, loss)
 
-    def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
         side, margin = _emit_margin(b, scores, labels)
         return b.unary("neg", b.binary("mul", side, b.unary("sign", margin)))
 
@@ -63,7 +63,7 @@ class SquaredHinge(ReadoutLoss):
     def derive(self, labels: Array, scores: F32, loss: F32) -> None:
         kernels.errors.squared_hinge(labels, scores, loss)
 
-    def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
         side, margin = _emit_margin(b, scores, labels)
         return b.unary("neg", b.binary("mul", side, margin))
 

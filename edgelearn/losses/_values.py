@@ -25,7 +25,7 @@ class SquaredError(ReadoutLoss):
     def derive(self, labels: Array, scores: F32, loss: F32) -> None:
         kernels.errors.squared_error(labels, scores, loss)
 
-    def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
         return b.binary("sub", scores, labels)
 
     def emit_value(self, b: Builder, a: str, labels: str) -> str:
@@ -47,7 +47,7 @@ class Huber(ReadoutLoss):
     def derive(self, labels: Array, scores: F32, loss: F32) -> None:
         kernels.errors.huber(labels, scores, loss)
 
-    def emit_slopes(self, b: Builder, scores: str, labels: str) -> str:
+    def emit_slope(self, b: Builder, scores: str, labels: str) -> str:
         return _emit_clipped(b, b.binary("sub", scores, labels))
 
     def emit_value(self, b: Builder, a: str, labels: str) -> str:

@@ -25,6 +25,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 def carries(op: Op, position: int) -> bool:
     """Whether the output of `op` varies smoothly with the input at `position`."""
-    if isinstance(op, OneHot | BatchSize) or (isinstance(op, Unary) and op.kind == "sign"):
+    if isinstance(op, OneHot | BatchSize | ToInt) or (isinstance(op, Unary) and op.kind == "sign"):
         return False
     return not (isinstance(op, Gather) and position == 1)
 
@@ -83,7 +84,7 @@ def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  
         case Slice():
             axis = op.axis % len(b.specs[d].shape)
             back.send_part(node.inputs[0], Part(axis, op.start, op.stop, d))
-        case OneHot() | BatchSize():
+        case OneHot() | BatchSize() | ToInt():
             return
         case _:
             assert_never(op)

@@ -27,6 +27,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -158,7 +159,7 @@ def test_tensor_spec_accepts():
 
 A, B, C = F((2, 3)), F((3, 4)), F((2, 4))
 IMAGE, FILTERS = F((BATCH, 8, 8, 4)), F((3, 3, 4, 6))
-LABELS = F((BATCH,), I64)
+LABELS, DEPTHWISE = F((BATCH,), I64), F((3, 3, 1, 4))
 REFUSED = [
     (MatMul(), A, A),
     (MatMul(), F((3,)), B),
@@ -191,6 +192,7 @@ REFUSED = [
     (Reshape((-1, 5)), F((BATCH, 6))),
     (OneHot(3), F((BATCH,))),
     (OneHot(3), F((BATCH,), "int8")),
+    (ToInt(), LABELS),
     (Gather(), A, F((BATCH,))),
     (Gather(), F(()), LABELS),
     (BatchSize(), F(())),
@@ -271,8 +273,17 @@ ACCEPTED = [
     (OneHot(7), LABELS, F((BATCH, 7)), None),
     (Conv2d(strides=(2, 2), pads=(1, 1, 1, 1)), F((1, 8, 8, 4)), FILTERS, F((1, 4, 4, 6)), 3456),
     (AddConvOuter((2, 2)), FILTERS, F((2, 8, 8, 4)), F((2, 3, 3, 6)), FILTERS, 3888),
-    (Conv2d(groups=4), F((1, 3, 3, 4)), F((3, 3, 1, 4)), F((1, 1, 1, 4)), 36),
     (ConvTranspose2d((8, 8), (2, 2)), F((2, 3, 3, 6)), FILTERS, F((2, 8, 8, 4)), 3888),
+    (Conv2d(groups=4), F((1, 3, 3, 4)), DEPTHWISE, F((1, 1, 1, 4)), 36),
+    (
+        AddConvOuter(groups=4),
+        F((3, 3, 1, 4)),
+        F((1, 3, 3, 4)),
+        F((1, 1, 1, 4)),
+        F((3, 3, 1, 4)),
+        36,
+    ),
+    (ToInt(), F((BATCH, 3)), F((BATCH, 3), I64), None),
     (Pool2d("avg", (2, 2), strides=(2, 2)), F((1, 8, 8, 4)), F((1, 4, 4, 4)), 0),
     (Concat(1, arity=3), F((2, 1)), F((2, 2)), F((2, 3)), F((2, 6)), 0),
     (Slice(-1, 1, 3), F((5, 3)), F((5, 2)), 0),
