@@ -12,7 +12,7 @@ from tolerances import ENGINE_F32
 from edgelearn import datasets, engine, modelfile, workflow
 from edgelearn.adapting import AdaptConfig, adapt
 from edgelearn.config import parse_recipe
-from edgelearn.controls import training_bytes
+from edgelearn.controls import Control, to_control_graph, training_bytes
 from edgelearn.datasets import Dataset, Source
 from edgelearn.errors import ConfigError, DataError, DataShapeError, DataValueError, Diverged
 from edgelearn.evaluation import Fit, evaluate, predict
@@ -155,6 +155,29 @@ def test_controls_regress_too(ink, method):
     lr = 0.01 if method == "drtp" else 0.1
     _, report = taught(ink, HIDDEN, HEAD, method=method, lr=lr)
     assert report.r2 > 0.15
+
+
+@pytest.mark.parametrize("method", ["bp", "fa", "dfa", "drtp"])
+def test_a_control_is_the_same_as_a_graph(ink, method):
+    """The Graph takes values in their units, the step those that the buffers have standardised."""
+    model = workflow.new_model(recipe_of(HIDDEN, HEAD), ink)
+    network, rows = model.network, np.arange(16)
+    graph = to_control_graph(network, method, 0)
+    control = Control(network, method, 16, 0)
+    x, y = ink.x_train[rows], ink.y_train[rows]
+    result = run(graph, {"x": x, "y": y, "lr": np.array(0.05, np.float32)})
+    loss = control.step(*control.buffers.load(ink.x_train, ink.y_train, rows), 0.05)
+    assert loss == pytest.approx(float(result.outputs["loss"]), rel=1e-5)
+    for name, value in network.stored().items():
+        np.testing.assert_allclose(result.states[name], value, atol=ENGINE_F32)
+
+
+@pytest.mark.parametrize("method", ["bp", "fa"])
+def test_controls_that_are_graphs_regress_too(ink, method):
+    """An optimiser that remembers makes them Graphs, run on standardised values."""
+    _, report = taught(ink, HIDDEN, HEAD, method=method, optimizer="adam", lr=0.003)
+    assert report.r2 > 0.3
+    assert report.rmse < ink.y_test.std(axis=0).mean()
 
 
 def test_the_working_set_counts_targets_and_scale(ink):
