@@ -18,6 +18,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
+from edgelearn.noise import Noise
 from edgelearn.readout import Readout, Workspace
 from edgelearn.wiring import SAMPLE
 
@@ -91,13 +92,14 @@ def _slabs(network: Network) -> list[int]:
 class Room:
     """Where one block works on a number of samples: views of the buffers.
 
-    `learner` or `sequence` is its layer as what it is; to ask a protocol takes longer than a
-    small layer does.
+    `learner` or `sequence` is its layer as what it is, `learned` the arrays that change; to ask a
+    protocol takes longer than a small layer does.
     """
 
     out: F32
     scratch: F32
     space: Workspace
+    learned: Params
     learner: Learner | None
     sequence: SequenceLearner | None
 
@@ -113,7 +115,9 @@ class Buffers:
     """All arrays that a step of up to `batch` samples needs besides parameters.
 
     With `keep_all` no activation is written over before the step ends, as backpropagation needs
-    it, and there is room for the errors of two layers.
+    it, and there is room for the errors of two layers. `loss` holds the summed loss and the right
+    guesses of what was judged last; `right` counts each block's right guesses while it learns;
+    `noise`, if any, is that of the next step.
     """
 
     def __init__(self, network: Network, batch: int, *, keep_all: bool = False) -> None:
@@ -131,7 +135,9 @@ class Buffers:
         self._scratch = np.empty(sizes.scratch, np.float32)
         self._gradient = np.empty(sizes.gradient, np.float32)
         self._labels = _label_room(network, batch)
-        self.loss = np.zeros(1, np.float32)
+        self.loss = np.zeros(2, np.float32)
+        self.right = [0] * len(network.blocks)
+        self.noise: Noise | None = None
         self._rooms: dict[tuple[int, int], Room] = {}
 
     def sharing(self, network: Network) -> Buffers:
@@ -142,18 +148,26 @@ class Buffers:
 
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, Array]:
         """Samples and labels of these `rows`, both on the scale that is learned, in the buffers."""
+        return self.samples(x, rows), self.labels(y, rows)
+
+    def samples(self, x: Array, rows: NDArray[np.int64]) -> F32:
+        """The samples of these `rows`, normalised, in the input buffer."""
         batch = _view(self._input, (len(rows), *self.network.in_shape))
-        labels = self._labels[: len(rows)]
         for place, row in enumerate(rows):
             batch[place] = x[row]
-            labels[place] = y[row]
-        if self.network.outputs is not None:
-            self.network.outputs.standardise(labels)
         normalizer = self.network.normalizer
         if normalizer is not None:
             flat = batch.reshape(len(rows), -1)
             kernels.dense.normalize(normalizer.mean.ravel(), normalizer.scale.ravel(), flat)
-        return batch, labels
+        return batch
+
+    def labels(self, y: Array, rows: NDArray[np.int64]) -> Array:
+        """The labels of these `rows`, in a buffer, on the scale that is learned."""
+        labels = self._labels[: len(rows)]
+        labels[:] = y[rows]
+        if self.network.outputs is not None:
+            self.network.outputs.standardise(labels)
+        return labels
 
     def source(self, index: int, x: F32) -> F32:
         """What block number `index` reads, once those before it ran on the network's input `x`."""
@@ -161,9 +175,16 @@ class Buffers:
         parts = [x if i == SAMPLE else self.room(i, len(x)).out for i in wiring.sources]
         if not wiring.joins:
             return parts[0]
-        joined = _view(self._joined, (len(x), *self.network.blocks[index].in_shape))
+        joined = self.place(index, len(x))
         wiring.write(parts, joined)
         return joined
+
+    def place(self, index: int, samples: int) -> F32:
+        """Where block number `index` reads, unless it reads the sample itself."""
+        block = self.network.blocks[index]
+        if block.wiring.joins:
+            return _view(self._joined, (samples, *block.in_shape))
+        return self.room(block.wiring.sources[0], samples).out
 
     def forward(self, index: int, x: F32) -> Trace[F32]:
         """Block number `index` on its own input `x`."""
@@ -185,6 +206,7 @@ class Buffers:
             out=_view(slab, (samples, *block.out_shape)),
             scratch=self._scratch[: layer.scratch_size(block.in_shape, samples)],
             space=self._space(readout, rows),
+            learned=block.learned(),
             learner=layer if isinstance(layer, Learner) else None,
             sequence=layer if isinstance(layer, SequenceLearner) else None,
         )
@@ -205,24 +227,24 @@ class Buffers:
         half = len(self._error) // 2
         return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
 
-    def target(self, block: Block, rate: float, samples: int) -> tuple[Params, float]:
-        """What `block` descends into, and at which rate for the sum over samples."""
-        optimizer = self.network.optimizer
-        return optimizer.target(block.learned(), block.moments, self._gradient, rate, samples)
-
     def learn(self, index: int, x: F32, labels: Array, lr: float) -> None:
         """Forward pass and local update of block number `index` on its own input `x`.
 
-        The summed loss before the update is then in `loss`.
+        The summed loss before the update is then in `loss`, with the right guesses. Of sequences
+        those count that are made at the end.
         """
         block, room = self.network.blocks[index], self.room(index, len(x))
         readout, rate = block.readout, lr * block.lr_scale
         assert readout is not None  # noqa: S101  only blocks that learn are asked to
-        self.loss[0] = 0
-        into, share = self.target(block, rate, len(x))
+        self.loss[:] = 0
+        optimizer, learned = self.network.optimizer, room.learned
+        into, share = optimizer.target(learned, block.moments, self._gradient, rate, len(x))
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
+            if readout.guesses:
+                guesses = block.scores(room.out, room.space.features).argmax(axis=1)
+                self.loss[1] = (guesses == labels).sum()
         else:
             trace = self.forward(index, x)
             e = readout.error(trace.a, labels, room.space)
@@ -230,13 +252,26 @@ class Buffers:
                 readout.descend(trace.a, share, into["p"], room.space)
             assert room.learner is not None  # noqa: S101  else it has no readout
             room.learner.update(block.params, trace, e, share, into, room.scratch)
-        self.network.optimizer.apply(block.learned(), block.moments, into, rate)
+        if self.noise is not None:
+            self.noise.add(index, into, share * len(x))
+        optimizer.apply(learned, block.moments, into, rate)
+        self.right[index] += int(self.loss[1])
 
     def follow(self, index: int, x: F32) -> None:
         """Let block number `index` follow its own input `x`, after its forward pass."""
         block = self.network.blocks[index]
         assert isinstance(block.layer, Follower)  # noqa: S101  else it is not asked to
         block.layer.follow(block.params, x, self.room(index, len(x)).scratch)
+
+    def judge(self, index: int, labels: Array) -> None:
+        """Add to `loss` what block number `index` reaches by what it made last; none learns."""
+        block, room = self.network.blocks[index], self.room(index, len(labels))
+        assert block.readout is not None  # noqa: S101  only blocks with one are asked
+        seen = room.out if room.sequence is None else room.sequence.judged(room.out)
+        rows = len(room.space.error)
+        for start in range(0, len(labels), rows):
+            part = slice(start, start + rows)
+            block.readout.error(seen[part], labels[part], room.space.rows(len(labels[part])))
 
 
 def _label_room(network: Network, batch: int) -> Array:
@@ -318,5 +353,5 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     outputs = 0 if network.outputs is None else network.outputs.nbytes
     labels = _label_room(network, batch).nbytes
-    buffers = 4 * _Sizes.of(network, batch, keep_all).total + labels + 4
+    buffers = 4 * _Sizes.of(network, batch, keep_all).total + labels + 8
     return stored + fixed + normalizer + outputs + buffers

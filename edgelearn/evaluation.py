@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -101,8 +101,7 @@ def predict(network: Network, x: Array) -> F32:
     buffers = Buffers(network, batch)
     result = np.empty((len(x), network.width), np.float32)
     for rows in _batches(len(x), batch):
-        ready, _ = buffers.load(x, np.zeros(len(x), np.int8), rows)
-        result[rows] = forward(ready, buffers)
+        result[rows] = forward(buffers.samples(x, rows), buffers)
     return result if network.outputs is None else network.outputs.restored(result)
 
 
@@ -217,6 +216,33 @@ def _finite(network: Network, loss: float) -> float:
             fix="look at the scale of the data, or train with a lower train.lr",
         )
     return loss
+
+
+def judge(
+    buffers: Buffers, x: Array, y: Array, rows: Array, indices: Collection[int]
+) -> dict[int, tuple[float, float]]:
+    """Mean local loss and accuracy of blocks on these `rows`, in the buffers of training.
+
+    Parameters
+    ----------
+    buffers : Buffers
+    x, y : array
+        As `predict` takes them, and their labels.
+    rows : int64 array
+    indices : collection of int
+        Which blocks; those beyond the last of them are not run.
+    """
+    sums = {index: np.zeros(2) for index in indices}
+    for part in _batches(len(rows), buffers.batch):
+        ready, labels = buffers.load(x, y, rows[part])
+        for index in range(max(indices) + 1):
+            buffers.forward(index, buffers.source(index, ready))
+            if index in sums:
+                buffers.loss[:] = 0
+                buffers.judge(index, labels)
+                sums[index] += buffers.loss
+    means = {index: total / len(rows) for index, total in sums.items()}
+    return {index: (float(loss), float(right)) for index, (loss, right) in means.items()}
 
 
 def _batches(count: int, batch: int) -> Iterator[Array]:

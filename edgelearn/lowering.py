@@ -8,6 +8,7 @@ from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import BatchSize
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
+from edgelearn.normalize import Normalizer
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
 
@@ -20,7 +21,7 @@ def to_graph(network: Network) -> Graph:
     """
     b = Builder(network.name)
     *_, (_, _, x) = _emit_blocks(b, network)
-    return b.graph([_emit_answer(b, network, x, _emit_scale(b, network))])
+    return b.graph([emit_answer(b, network, x)])
 
 
 def to_exit_graph(network: Network) -> Graph:
@@ -61,12 +62,12 @@ def emit_forward(
     made = {SAMPLE: x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            source = _emit_source(b, block, made)
+            source = emit_source(b, block, made)
             made[index] = block.layer.emit(b, params[index], source).a
         yield block, source, made[index]
 
 
-def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
+def emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
     """What `block` reads, as nodes, of the activations `made` before it."""
     return block.wiring.emit(b, [made[source] for source in block.wiring.sources])
 
@@ -74,8 +75,11 @@ def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
 def _emit_input(b: Builder, network: Network) -> str:
     x = b.input("x", (BATCH, *network.in_shape))
     normalizer = network.normalizer
-    if normalizer is None:
-        return x
+    return x if normalizer is None else emit_normalized(b, normalizer, x)
+
+
+def emit_normalized(b: Builder, normalizer: Normalizer, x: str) -> str:
+    """Inputs `x` as `normalizer` makes them, as nodes."""
     with b.scope("input"):
         centred = b.binary("sub", x, b.constant("input.mean", normalizer.mean))
         return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
@@ -98,8 +102,12 @@ def _emit_labels(b: Builder, network: Network, scale: tuple[str, str] | None) ->
     return b.binary("div", b.binary("sub", y, mean), spread)
 
 
-def _emit_answer(b: Builder, network: Network, a: str, scale: tuple[str, str] | None) -> str:
-    """What the head says, under its name; values in the units of the targets."""
+def emit_answer(b: Builder, network: Network, a: str, scale: tuple[str, str] | None = None) -> str:
+    """What the head says, under its name; values in the units of the targets.
+
+    `scale` is that of the outputs, if it is in the Graph already.
+    """
+    scale = scale or _emit_scale(b, network)
     if scale is not None:
         mean, spread = scale
         a = b.binary("add", b.binary("mul", a, spread), mean)
@@ -186,7 +194,7 @@ class Step:
         """The finished Graph; `answer` is the activation of the head."""
         b, network = self.b, self.network
         loss = network.head.head_loss.emit_value(b, answer, self.labels)
-        answer = _emit_answer(b, network, answer, self._scale)
+        answer = emit_answer(b, network, answer, self._scale)
         return b.graph([answer, b.rename(loss, "loss")])
 
 
@@ -198,7 +206,7 @@ def emit_local_learning(step: Step, network: Network) -> str:
     b, made = step.b, {SAMPLE: step.x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            x = _emit_source(b, block, made)
+            x = emit_source(b, block, made)
             if block.follows:
                 step.follow(index, x)
             if block.readout is None:

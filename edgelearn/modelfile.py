@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from edgelearn import __version__
-from edgelearn.arrays import Array, Shape, as_f32
+from edgelearn.arrays import F32, Array, Shape, as_f32
 from edgelearn.config import Recipe, parse_recipe, to_tables
 from edgelearn.datasets import Dataset
 from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileError, UsageError
@@ -20,28 +20,34 @@ from edgelearn.ir.store import Bundle
 from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer, Outputs
+from edgelearn.progress import EpochReport, Progress, Standing
 from edgelearn.rng import Stream, permutation
-from edgelearn.trainer import Position
+from edgelearn.streaming import to_stream_graph
+from edgelearn.strict import plain
 from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
 GOLDEN_LR = 0.05
 """The largest rate at which exports are compared: what diverges tells nothing of a file."""
+BEST = "best/"
+"""What the names of the best parameters of a stage begin with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """What a model file holds, ready to learn on.
 
-    `position` is where training stopped, None when it was finished; `golden` is a few real
-    samples and labels with which an export is checked; `card` says how the model was made.
+    `standing` is where training stopped, None when it was finished; `golden` is a few real
+    samples and labels with which an export is checked; `card` says how the model was made, and
+    `history` what each epoch reached.
     """
 
     network: Network
     recipe: Recipe
-    position: Position | None
+    standing: Standing | None
     golden: Mapping[str, Array]
     card: Mapping[str, Any]
+    history: tuple[EpochReport, ...] = ()
 
 
 def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
@@ -56,17 +62,26 @@ def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
 
 def to_bundle(model: Model) -> Bundle:
     """`model` as Graphs of both phases, metadata and golden samples."""
-    network = model.network
+    network, standing = model.network, model.standing
     meta = {
         "edgelearn": __version__,
         "recipe": to_tables(model.recipe),
         "classes": list(network.classes),
         "outputs": [] if network.outputs is None else list(network.outputs.names),
         "card": dict(model.card),
-        "position": None if model.position is None else msgspec.to_builtins(model.position),
+        "history": plain(model.history),
+        "position": None if standing is None else plain(standing.progress),
     }
     graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
-    return Bundle(graphs, meta, dict(model.golden))
+    best = {} if standing is None else standing.best
+    kept = {f"{BEST}{name}": value for name, value in best.items()}
+    return Bundle(graphs, meta, {**model.golden, **kept})
+
+
+def with_stream(bundle: Bundle, where: str) -> Bundle:
+    """`bundle` with a Graph ``stream`` of one time step too; `where` is named in errors."""
+    stream = to_stream_graph(from_bundle(bundle, where).network)
+    return replace(bundle, graphs={**bundle.graphs, "stream": stream})
 
 
 def from_bundle(bundle: Bundle, where: str) -> Model:
@@ -80,7 +95,8 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
     try:
         meta = bundle.meta
         recipe = parse_recipe(meta["recipe"], where)
-        position = msgspec.convert(meta["position"], Position | None)
+        progress = msgspec.convert(meta["position"], Progress | None)
+        history = msgspec.convert(meta.get("history", []), tuple[EpochReport, ...])
         classes = msgspec.convert(meta["classes"], tuple[str, ...])
         names = msgspec.convert(meta.get("outputs", []), tuple[str, ...])
         card = msgspec.convert(meta["card"], dict[str, Any])
@@ -101,7 +117,22 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
     for name, value in network.stored().items():
         if value.dtype != np.float32 or not np.isfinite(value).all():
             raise _bad(f"{where}, parameter {name}", "finite float32 numbers", "others")
-    return Model(network, recipe, position, bundle.extra, card)
+    golden = {name: value for name, value in bundle.extra.items() if not name.startswith(BEST)}
+    standing = None
+    if progress is not None:
+        standing = Standing(progress, _best(bundle, network, where))
+    return Model(network, recipe, standing, golden, card, history)
+
+
+def _best(bundle: Bundle, network: Network, where: str) -> dict[str, F32]:
+    """The best parameters of the stage that training stopped in."""
+    kept = {k.removeprefix(BEST): v for k, v in bundle.extra.items() if k.startswith(BEST)}
+    for name, value in kept.items():
+        shape = network.learned(network.learning()).get(name, np.empty(())).shape
+        if value.dtype != np.float32 or value.shape != shape or not np.isfinite(value).all():
+            expected = f"finite float32 numbers of shape {list(shape)}"
+            raise _bad(f"{where}, best {name}", expected, "others")
+    return kept
 
 
 def _check_fit(recipe: Recipe, in_shape: Shape, arrays: Mapping[str, Array], where: str) -> None:

@@ -84,7 +84,8 @@ class Block:
 class Network:
     """Blocks in order, for inputs of `in_shape` and labels that index `classes`.
 
-    A regression has `outputs` and no classes: its labels are values.
+    `head` is the readout of the last block, also while that does not learn. A regression has
+    `outputs` and no classes: its labels are values.
     """
 
     name: str
@@ -93,6 +94,7 @@ class Network:
     normalizer: Normalizer | None
     blocks: tuple[Block, ...]
     optimizer: Optimizer
+    head: Readout
     outputs: Outputs | None = None
 
     @property
@@ -109,6 +111,11 @@ class Network:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
         return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
 
+    def learned(self, indices: Collection[int]) -> dict[str, F32]:
+        """What these blocks learn, by the same names."""
+        blocks = [self.blocks[index] for index in indices]
+        return {f"{b.name}.{key}": value for b in blocks for key, value in b.learned().items()}
+
     def fixed(self) -> list[F32]:
         """Every projection that is held and not learned: it follows from the seed."""
         readouts = [block.readout for block in self.blocks if block.readout is not None]
@@ -117,13 +124,6 @@ class Network:
     def learning(self) -> list[int]:
         """The numbers of the blocks that learn, the head last."""
         return [index for index, block in enumerate(self.blocks) if block.readout is not None]
-
-    @property
-    def head(self) -> Readout:
-        """The readout of the last layer."""
-        head = self.blocks[-1].readout
-        assert head is not None  # noqa: S101  only networks whose head is held still have none
-        return head
 
     @property
     def answers(self) -> Answers:
@@ -244,7 +244,14 @@ def build(
         shapes[index] = blocks[-1].out_shape
     optimizer = OPTIMIZERS[recipe.train.optimizer]
     return Network(
-        recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks), optimizer, outputs
+        name=recipe.name,
+        in_shape=in_shape,
+        classes=tuple(classes),
+        normalizer=normalizer,
+        blocks=tuple(blocks),
+        optimizer=optimizer,
+        head=head_of(recipe.layers[-1], blocks[-1].out_shape),
+        outputs=outputs,
     )
 
 

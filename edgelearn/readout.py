@@ -56,6 +56,11 @@ class Readout:
         """Scores of a sample that need room of their own."""
         return 0 if self.projection is None else len(self.projection)
 
+    @property
+    def guesses(self) -> bool:
+        """Whether the largest of its scores is a guess of the class."""
+        return self.has_scores and self.loss.task == "classes"
+
     def work_size(self, rows: int) -> int:
         """Elements of `Workspace.work` for so many rows of features."""
         p = self.projection
@@ -89,13 +94,13 @@ class Readout:
     def error(self, a: F32, labels: Array, space: Workspace) -> F32:
         """The derivative of the summed local loss by `a`, coarse as `Learner.update` takes it.
 
-        Adds the loss to `space.loss`, and leaves in `space` what `descend` needs.
+        Adds to `space.loss`, and leaves in `space` what `descend` needs.
         """
         seen, p = self.view.of(a, space.features), self.projection
         if isinstance(p, SignRows):
             assert isinstance(self.loss, ReadoutLoss)  # noqa: S101  the recipe was checked
             p.scores(seen, space.slopes, space.work)
-            self.loss.derive(labels, space.slopes, space.loss)
+            self.loss.judge(labels, space.slopes, space.loss)
             p.back(space.slopes, space.error, space.work)
         else:
             self.loss.error(seen, labels, p, space)

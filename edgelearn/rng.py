@@ -32,6 +32,7 @@ class Stream(IntEnum):
     START = 7
     BIAS = 8
     RECURRENT = 9
+    NOISE = 12
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -40,22 +41,22 @@ def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
-def key_of(seed: int, stream: Stream, index: int) -> np.uint64:
-    """Where the counter of stream (`stream`, `index`) begins."""
-    key = np.array([seed & _MASK], np.uint64)
-    for part in (int(stream), index):
-        key = _mix(key + np.uint64((part + 1) * _GOLDEN & _MASK))
-    return np.uint64(key[0])
-
-
 def bits(seed: int, stream: Stream, index: int, count: int) -> NDArray[np.uint64]:
     """`count` 64-bit numbers of stream (`stream`, `index`), e.g. of one layer or one epoch.
 
     >>> [hex(n) for n in bits(0, Stream.INIT, 0, 2).tolist()]
     ['0x80abe802ac1e182e', '0x949f48c1e9eb8a36']
     """
-    key = np.array([key_of(seed, stream, index)])
-    return _mix(key + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN))
+    places = np.arange(1, count + 1, dtype=np.uint64)
+    return _mix(key(seed, stream, index) + places * np.uint64(_GOLDEN))
+
+
+def key(seed: int, stream: Stream, index: int) -> np.uint64:
+    """What all numbers of one stream follow from: number n is a mix of the key and n."""
+    found = np.array([seed & _MASK], np.uint64)
+    for part in (int(stream), index):
+        found = _mix(found + np.uint64((part + 1) * _GOLDEN & _MASK))
+    return np.uint64(found[0])
 
 
 def uniform(seed: int, stream: Stream, index: int, shape: Shape, limit: float) -> F32:

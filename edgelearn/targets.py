@@ -11,7 +11,7 @@ import numpy as np
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, as_f32
-from edgelearn.rng import Stream, key_of, normal
+from edgelearn.rng import Stream, key, normal
 
 ProjectionKind: TypeAlias = Literal["orthonormal", "sign", "gauss"]
 
@@ -95,12 +95,12 @@ class SignRows:
 
     def _chunks(self, work: F32) -> Iterator[tuple[slice, F32]]:
         """Which classes, and their rows, which hold until the next are asked for."""
-        key = np.array([key_of(self.seed, Stream.PROJECTION, self.layer)])
+        start_of = np.array([key(self.seed, Stream.PROJECTION, self.layer)])
         size = self.row_norm / math.sqrt(self.units)
         for start in range(0, self.classes, self.chunk):
             stop = min(start + self.chunk, self.classes)
             rows = work[: (stop - start) * self.units].reshape(-1, self.units)
             # The first classes * units numbers of the stream are the radii of the transform.
             with np.errstate(over="ignore"):  # the generator counts modulo 2^64
-                kernels.signs.signs(key, (self.classes + start) * self.units, size, rows)
+                kernels.signs.signs(start_of, (self.classes + start) * self.units, size, rows)
             yield slice(start, stop), rows

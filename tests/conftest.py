@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgelearn import datasets, modelfile, workflow
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Numba kernels, read (and Numba with them) only when the first one is called.
 
 A kernel is a pure function of arrays: inputs first, outputs last, no result, no allocation,
-no randomness. Each has one signature.
+no state: even noise follows from what it is given. Each has one signature.
 """
 
 from __future__ import annotations
@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgelearn.kernels import dense as dense
     from edgelearn.kernels import errors as errors
+    from edgelearn.kernels import leaky as leaky
     from edgelearn.kernels import lookup as lookup
+    from edgelearn.kernels import mingru as mingru
     from edgelearn.kernels import moments as moments
+    from edgelearn.kernels import noise as noise
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
     from edgelearn.kernels import signs as signs
@@ -22,8 +25,19 @@ if TYPE_CHECKING:
     from edgelearn.kernels import spatial as spatial
 
 _MODULES = (
-    "dense", "errors", "lookup", "moments", "norms", "recurrent", "signs", "similarity", "spatial",
-)  # fmt: skip
+    "dense",
+    "errors",
+    "leaky",
+    "lookup",
+    "mingru",
+    "moments",
+    "noise",
+    "norms",
+    "recurrent",
+    "signs",
+    "similarity",
+    "spatial",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

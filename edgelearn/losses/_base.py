@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Reduce
@@ -34,7 +35,8 @@ class Workspace:
         Features that a view copies; the derivative of the loss by them.
     slopes : array, shape (batch, classes or outputs)
         The derivative by the scores.
-    loss : array, shape (1,)
+    loss : array, shape (2,)
+        Collects the loss, and how many guesses of the class are right.
     work : array
         As `Loss.work_size` says.
     """
@@ -45,6 +47,15 @@ class Workspace:
     loss: F32
     work: F32 = field(default_factory=lambda: np.empty(0, np.float32))
 
+    def rows(self, count: int) -> Workspace:
+        """Its first `count` rows."""
+        return replace(
+            self,
+            features=self.features[:count],
+            error=self.error[:count],
+            slopes=self.slopes[:count],
+        )
+
 
 class Loss(Protocol):
     """What is asked of a block: the error of features `a`, (batch, units), given the labels.
@@ -52,6 +63,7 @@ class Loss(Protocol):
     `p`, (classes or outputs, units), is the projection of a hidden block; a head has none.
     """
 
+    task: ClassVar[Task] = "classes"
     compares: ClassVar[bool] = False
     """Whether it compares the samples of a batch with each other, so that one teaches nothing."""
 
@@ -84,7 +96,6 @@ class LocalLoss(Loss, ABC):
     """A loss of a hidden block."""
 
     kind: ClassVar[str]
-    task: ClassVar[Task] = "classes"
     needs_projection: ClassVar[bool] = True
     gain: ClassVar[float] = 1.0
     """Size of the projection that serves well; a recipe may say another."""
@@ -111,11 +122,17 @@ class ReadoutLoss(LocalLoss):
     def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
         if p is None:
             space.error[:] = a
-            self.derive(labels, space.error, space.loss)
+            self.judge(labels, space.error, space.loss)
             return
         np.matmul(a, p.T, out=space.slopes)
-        self.derive(labels, space.slopes, space.loss)
+        self.judge(labels, space.slopes, space.loss)
         np.matmul(space.slopes, p, out=space.error)
+
+    def judge(self, labels: Array, scores: F32, loss: F32) -> None:
+        """`derive`, and count in `loss` how many of the largest scores are right."""
+        if self.task == "classes":
+            kernels.errors.count_right(labels, scores, loss)
+        self.derive(labels, scores, loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         if p is None:
@@ -133,10 +150,23 @@ class ReadoutLoss(LocalLoss):
 
 
 class TargetLoss(LocalLoss):
-    """A distance of the activation from its target, the row ``p[label]``."""
+    """A distance of the activation from its target, the row ``p[label]``.
+
+    Its guess is the class whose target has the largest product with the activation.
+    """
 
     def row_norm(self, gain: float, units: int) -> float:
         return gain * math.sqrt(units)
+
+    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
+        assert p is not None  # noqa: S101  a head has no target loss
+        np.matmul(a, p.T, out=space.slopes)
+        kernels.errors.count_right(labels, space.slopes, space.loss)
+        self.distance(a, labels, p, space)
+
+    @abstractmethod
+    def distance(self, a: F32, labels: Array, p: F32, space: Workspace) -> None:
+        """Write the derivative of the summed distance by `a` to `space.error`; add to the loss."""
 
 
 def emit_mean(b: Builder, losses: str) -> str:

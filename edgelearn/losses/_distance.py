@@ -23,8 +23,8 @@ class SquaredDistance(TargetLoss):
 
     kind: ClassVar[str] = "l2"
 
-    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
-        kernels.errors.squared(labels, _targets(p), a, space.error, space.loss)
+    def distance(self, a: F32, labels: Array, p: F32, space: Workspace) -> None:
+        kernels.errors.squared(labels, p, a, space.error, space.loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         return b.binary("sub", a, b.apply(Gather(), _targets(p), labels)), None
@@ -36,8 +36,8 @@ class AbsoluteDistance(TargetLoss):
 
     kind: ClassVar[str] = "l1"
 
-    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
-        kernels.errors.absolute(labels, _targets(p), a, space.error, space.loss)
+    def distance(self, a: F32, labels: Array, p: F32, space: Workspace) -> None:
+        kernels.errors.absolute(labels, p, a, space.error, space.loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         return b.unary("sign", b.binary("sub", a, b.apply(Gather(), _targets(p), labels))), None

@@ -88,6 +88,7 @@ class Likelihood(Loss):
     answers: ClassVar[Answers] = "probabilities"
 
     def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
+        kernels.errors.count_right(labels, a, space.loss)
         kernels.errors.probability_error(labels, a, space.error, space.loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:

@@ -122,10 +122,10 @@ class PredSim(CrossEntropy):
         before += beta * loss[0]
         loss[0] = 0
         CrossEntropy.error(self, a, labels, p, space)
-        for array in (space.error, space.slopes, loss):
+        for array in (space.error, space.slopes):
             np.multiply(array, rest, out=array)
         np.add(space.error, apart, out=space.error)
-        loss[0] += before
+        loss[0] = before + rest * loss[0]
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         beta, rest = b.scalar(self.beta), b.scalar(1 - self.beta)

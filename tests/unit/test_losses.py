@@ -59,7 +59,7 @@ def space_of(loss, batch, units=UNITS):
         features=room(batch, 0),
         error=room(batch, units),
         slopes=room(batch, CLASSES),
-        loss=np.zeros(1, np.float32),
+        loss=np.zeros(2, np.float32),
         work=room(loss.work_size(batch, units)),
     )
 
@@ -133,6 +133,25 @@ def test_every_loss_has_a_reference():
 def test_the_value(kind, batch):
     a, labels, p = case(kind, batch)
     assert measured(kind, a, labels, p)[1] == pytest.approx(value(kind, a, labels, p), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "head"])
+def test_right_guesses_are_counted(kind):
+    """Those of the scores of evaluation, whichever loss it is; none where nothing is guessed."""
+    loss = Likelihood() if kind == "head" else loss_of(kind)
+    a, labels, p = case("l2" if kind == "head" else kind, 40)
+    p = None if kind == "head" else p
+    scores = a[:, :CLASSES].copy() if p is None else a @ p.T
+    seen = scores if p is None else a
+    space = space_of(loss, 40, seen.shape[1])
+    space.loss[:] = 0.5, 3
+    loss.error(seen, labels, p, space)
+    if loss.task == "values" or kind == "similarity":
+        assert space.loss[1] == 3
+        return
+    right = int((scores.argmax(axis=1) == labels).sum())
+    assert 0 < right < 40
+    assert space.loss[1] == 3 + right
 
 
 @pytest.mark.parametrize("batch", BATCHES)

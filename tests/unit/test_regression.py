@@ -351,3 +351,25 @@ def test_remaining_life_of_engines(data_folder):
     model = workflow.new_model(parse_recipe(tables, "recipe"), found)
     _, report = workflow.train(model, found, Observer())
     assert report.rmse < 17
+
+
+def test_held_out_samples_judge_a_regression(ink):
+    """The scale is that of the samples that are learned from; no accuracy is told, the loss is."""
+    told = []
+    recipe = recipe_of(HIDDEN, HEAD, epochs=30, validation=0.2, patience=3, lr=0.3)
+    model = workflow.new_model(recipe, ink)
+    _, report = workflow.train(model, ink, Observer(on_epoch=told.append))
+    assert report.r2 > 0.2
+    assert all(not one.accuracies and not one.held_out for one in told)
+    assert all(one.held_out_loss > 0 for one in told)
+    best = min(range(len(told)), key=lambda n: told[n].held_out_loss)
+    assert len(told) == min(best + 1 + 3, 30)
+
+
+def test_a_layer_without_guesses_tells_none(digits):
+    told = []
+    softmax = {"kind": "dense", "units": 10, "activation": "softmax"}
+    recipe = recipe_of({"kind": "dense", "units": 8, "loss": "similarity"}, softmax, epochs=1)
+    model = workflow.new_model(recipe, digits)
+    workflow.train(model, digits, Observer(on_epoch=told.append))
+    assert list(told[0].accuracies) == ["dense2"]
