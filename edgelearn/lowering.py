@@ -9,6 +9,7 @@ from edgelearn.ir.ops import BatchSize
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.normalize import Normalizer
+from edgelearn.passes.fold import fold
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
 
@@ -21,7 +22,7 @@ def to_graph(network: Network) -> Graph:
     """
     b = Builder(network.name)
     *_, (_, _, x) = _emit_blocks(b, network)
-    return b.graph([emit_answer(b, network, x)])
+    return fold(b.graph([emit_answer(b, network, x)]))
 
 
 def to_exit_graph(network: Network) -> Graph:
@@ -43,7 +44,7 @@ def to_exit_graph(network: Network) -> Graph:
             scores = readout.emit_scores(b, seen, p)
             answer = scores if readout.is_head else b.softmax(scores)
         found.append(b.rename(answer, f"{block.name}/probabilities"))
-    return b.graph(found)
+    return fold(b.graph(found))
 
 
 def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str, str]]:
