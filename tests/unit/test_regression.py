@@ -24,6 +24,7 @@ from edgelearn.network import build
 from edgelearn.normalize import Outputs
 from edgelearn.planning import blank_network
 from edgelearn.runtimes.onnx import run_onnx
+from edgelearn.streaming import to_stream_graph
 from edgelearn.trainer import Observer
 
 HIDDEN = {"kind": "dense", "units": 48, "loss": "mse", "gain": 1.0}
@@ -373,3 +374,24 @@ def test_a_layer_without_guesses_tells_none(digits):
     model = workflow.new_model(recipe, digits)
     workflow.train(model, digits, Observer(on_epoch=told.append))
     assert list(told[0].accuracies) == ["dense2"]
+
+
+@pytest.mark.parametrize("kind", ["gru", "mingru"])
+def test_sequences_are_regressed_as_they_come(ink, kind):
+    """Rows of the upper half one after the other; a stream says in the end what the whole does."""
+    rows = dataclasses.replace(
+        ink, x_train=ink.x_train.reshape(-1, 4, 8), x_test=ink.x_test.reshape(-1, 4, 8)
+    )
+    layer = {"kind": kind, "units": 24, "loss": "huber", "learn_projection": True}
+    tables = {"dataset": {"name": "digits"}, "input": {"over": "channel"}}
+    train = {**TRAIN, "optimizer": "adam", "lr": 0.01}
+    recipe = parse_recipe({**tables, "layers": [layer, HEAD], "train": train}, "recipe")
+    model, report = workflow.train(workflow.new_model(recipe, rows), rows, Observer())
+    assert report.r2 > 0.3
+    stream, states = to_stream_graph(model.network), {}
+    for step in range(4):
+        result = run(stream, {"x": np.ascontiguousarray(rows.x_test[:9, step])}, states)
+        states = result.states
+    np.testing.assert_allclose(
+        result.outputs["values"], predict(model.network, rows.x_test[:9]), rtol=1e-4
+    )
