@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -75,8 +76,7 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     if needed() <= budget_bytes:
         return
     fix = "use fewer units"
-    batches = range(config.batch - 1, 0, -1)
-    fitting = next((n for n in batches if needed(batch=n) <= budget_bytes), None)
+    fitting = bisect_right(range(1, config.batch), budget_bytes, key=lambda n: needed(batch=n))
     if needed(cache_bytes=0) <= budget_bytes:
         fix = "-s train.cache_bytes=0 fits"
     elif fitting:
