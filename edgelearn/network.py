@@ -97,10 +97,12 @@ class Network:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
         return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
 
-    def learned(self, indices: Collection[int]) -> dict[str, F32]:
-        """What these blocks learn, by the same names."""
-        blocks = [self.blocks[index] for index in indices]
-        return {f"{b.name}.{key}": value for b in blocks for key, value in b.learned().items()}
+    def moving(self, learning: Collection[int]) -> dict[str, F32]:
+        """What changes while these blocks learn, by the same names: theirs, and what follows."""
+        parts = {self.blocks[index].name: self.blocks[index].learned() for index in learning}
+        followers = [self.blocks[index] for index in self.following(learning)]
+        parts |= {block.name: block.params for block in followers}
+        return {f"{name}.{key}": v for name, part in parts.items() for key, v in part.items()}
 
     def fixed(self) -> list[F32]:
         """Every projection that is not learned: it follows from the seed."""

@@ -24,6 +24,7 @@ JOINED = [
     {**HIDDEN, "learn": False},
     HEAD,
 ]
+NORMED = [HIDDEN, {"kind": "batch_norm", "memory": 50.0}, HIDDEN, HIDDEN, HEAD]
 IMAGES = [{"kind": "conv2d", "filters": 4}, {"kind": "max_pool"}, HIDDEN, HEAD]
 
 
@@ -63,7 +64,9 @@ def images(digits):
 
 
 @pytest.mark.parametrize("batch", [1, 7, 32, 500, 2000])
-@pytest.mark.parametrize("layers", [DEEP, JOINED, IMAGES], ids=["deep", "joined", "images"])
+@pytest.mark.parametrize(
+    "layers", [DEEP, JOINED, NORMED, IMAGES], ids=["deep", "joined", "normed", "images"]
+)
 def test_the_same_to_the_bit(digits, images, monkeypatch, layers, batch):
     data = images if layers is IMAGES else digits
     plain, told, runs = trained(recipe_of(layers, batch=batch), data, monkeypatch)
