@@ -14,7 +14,7 @@ from edgelearn.ir.store import Bundle
 from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.modelfile import from_bundle
 from edgelearn.network import Network, build
-from edgelearn.normalize import Normalizer
+from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.stages import run_bytes
 
 
@@ -31,7 +31,8 @@ class Planned:
 def blank_network(recipe: Recipe, spec: DataSpec) -> Network:
     """The network of `recipe` before any data was seen."""
     normalizer = Normalizer.blank(recipe.input, spec.in_shape, spec.masked)
-    return build(recipe, spec.in_shape, spec.classes, normalizer)
+    outputs = Outputs.blank(spec.outputs) if spec.outputs else None
+    return build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
 
 
 def plan_recipe(path: Path) -> Planned:

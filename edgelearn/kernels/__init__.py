@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edgelearn.kernels import noise as noise
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
+    from edgelearn.kernels import signs as signs
+    from edgelearn.kernels import similarity as similarity
     from edgelearn.kernels import spatial as spatial
 
 _MODULES = (
@@ -32,6 +34,8 @@ _MODULES = (
     "noise",
     "norms",
     "recurrent",
+    "signs",
+    "similarity",
     "spatial",
 )
 
