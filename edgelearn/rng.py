@@ -32,6 +32,8 @@ class Stream(IntEnum):
     START = 7
     BIAS = 8
     RECURRENT = 9
+    DATA = 20
+    GRAPH = 21
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
