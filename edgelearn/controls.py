@@ -83,6 +83,8 @@ class Control:
             self._forward_targets(x, labels, lr)
         else:
             self._backward(x, labels, lr)
+        for block in self.buffers.network.blocks:
+            block.hold_masks()
         return float(self.buffers.loss[0]) / len(x)
 
     def _forward_targets(self, x: F32, labels: NDArray[np.int64], lr: float) -> None:

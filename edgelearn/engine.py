@@ -215,6 +215,7 @@ class Buffers:
             assert room.learner is not None  # noqa: S101  else it has no readout
             room.learner.update(block.params, trace, e, share, into, room.scratch)
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
+        block.hold_masks()
 
 
 def _view(buffer: F32, shape: Shape) -> F32:
@@ -276,11 +277,13 @@ def train_step(
 def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -> int:
     """Bytes of our own arrays while training.
 
-    Parameters, what the optimiser remembers of them, projections, normaliser, buffers. The data
-    set is not in it: a device holds a batch of it at a time. `keep_all` as for `Buffers`.
+    Parameters, their masks, what the optimiser remembers of them, projections, normaliser,
+    buffers. The data set is not in it: a device holds a batch of it at a time. `keep_all` as for
+    `Buffers`.
     """
     stored = sum(value.nbytes for value in network.stored().values())
+    masks = sum(mask.nbytes for block in network.blocks for mask in block.masks.values())
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 4
-    return stored + fixed + normalizer + buffers
+    return stored + masks + fixed + normalizer + buffers

@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.ir.ops import BatchSize, OneHot, Reduce
+from edgelearn.ir.ops import ApplyMask, BatchSize, OneHot, Reduce
 from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
+
+MASK_SUFFIX = ".mask"
+"""What the name of a mask in a training Graph adds to that of its parameter."""
 
 
 def to_graph(network: Network) -> Graph:
@@ -112,8 +115,17 @@ def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _St
     new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
     for key, value in new.items():
         name = f"{block.name}.{key}"
-        b.update(name, b.rename(value, f"{name}.next"))
+        kept = _emit_masked(b, block, key, value)
+        b.update(name, b.rename(kept, f"{name}.next"))
     return trace
+
+
+def _emit_masked(b: Builder, block: Block, key: str, value: str) -> str:
+    """The new `value` of one parameter, 0 where its mask says so."""
+    if key not in block.masks:
+        return value
+    mask = b.constant(f"{block.name}.{key}{MASK_SUFFIX}", block.masks[key])
+    return b.apply(ApplyMask(), value, mask, name=b.fresh(key))
 
 
 def _emit_local(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgelearn.arrays import F32, Array, Shape
+from edgelearn import kernels
+from edgelearn.arrays import F32, Array, Mask, Shape
 from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
 from edgelearn.layers import Layer, Learner, Params, SequenceLearner
@@ -38,6 +39,8 @@ class Block:
         The local loss; None for a layer that does not learn.
     moments : dict of str to array
         What the optimiser remembers.
+    masks : dict of str to array
+        Of parameters that are pruned: 1 for a weight that stays, 0 for one that is 0 for good.
     """
 
     wiring: Wiring
@@ -48,6 +51,7 @@ class Block:
     params: Params
     readout: Readout | None
     moments: Params = field(default_factory=dict)
+    masks: dict[str, Mask] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -64,6 +68,11 @@ class Block:
         if self.readout.learns and self.readout.projection is not None:
             return {**learned, "p": self.readout.projection}
         return learned
+
+    def hold_masks(self) -> None:
+        """Set to 0 in place what the masks say, as after every step."""
+        for key, mask in self.masks.items():
+            kernels.sparse.hold(mask.ravel(), self.params[key].ravel())
 
     def scores(self, a: F32, features: F32) -> Array:
         """What the readout says of each class, given final activations `a`."""

@@ -27,6 +27,8 @@ from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer
 from edgelearn.planning import blank_network
+from edgelearn.pruning import PruneConfig, PruneReport
+from edgelearn.pruning import prune as prune_network
 from edgelearn.starting import start_from_data
 from edgelearn.trainer import Observer, Position, fit
 
@@ -209,6 +211,27 @@ def adapt(model: Model, dataset: Dataset, config: AdaptConfig) -> tuple[Model, A
             test_after=evaluate(network, x, y).accuracy,
         )
     card = {**model.card, "adapted": {"dataset": dataset.name, **msgspec.to_builtins(report)}}
+    return replace(model, network=network, card=card), report
+
+
+def prune(
+    model: Model, dataset: Dataset, config: PruneConfig, observer: Observer
+) -> tuple[Model, PruneReport]:
+    """`model` pruned, taught again by its own recipe and judged by the test part of `dataset`.
+
+    Raises
+    ------
+    OptionError, UnknownName
+        As `edgelearn.pruning.prune` says.
+    DataShapeError
+        If the data has other classes or features than the model.
+    """
+    _require_known_classes(dataset, model, "prune with the data that the model learned from")
+    with one_thread():
+        network, report = prune_network(
+            model.network, dataset, model.recipe.train, config, observer
+        )
+    card = {**model.card, "pruned": {"dataset": dataset.name, **msgspec.to_builtins(report)}}
     return replace(model, network=network, card=card), report
 
 

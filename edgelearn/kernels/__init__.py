@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from edgelearn.kernels import moments as moments
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
+    from edgelearn.kernels import sparse as sparse
     from edgelearn.kernels import spatial as spatial
 
-_MODULES = ("dense", "errors", "moments", "norms", "recurrent", "spatial")
+_MODULES = ("dense", "errors", "moments", "norms", "recurrent", "sparse", "spatial")
 
 
 def __getattr__(name: str) -> ModuleType:
