@@ -43,9 +43,9 @@ ARITHMETIC = (
 )
 
 
-def where(kept=np.array([[True, False]]), other=0.0):
+def where(kept=((True, False),), other=0.0):
     """`x` where `kept`, else `other`."""
-    constants = {"kept": kept, "other": np.float32(other)}
+    constants = {"kept": np.array(kept), "other": np.float32(other)}
     return Foreign("where", (1, 2), (node("Where", "kept", "x", "other"),), constants)
 
 
@@ -90,7 +90,7 @@ def where(kept=np.array([[True, False]]), other=0.0):
         ),
         (one("Squeeze", ("n", 1)), "axes"),
         (where(other=1.0), "0 where"),
-        (where(kept=np.array([True])), "op Where"),
+        (where(kept=[True]), "op Where"),
         (one("Flatten", ("n", 2, 3), axis=2), "op Flatten"),
         (one("Slice", ("n", 4), 9, starts=[1], ends=[9], axes=[0]), "not the batch"),
         (one("Expand", ("n", 1), constants={"shape": np.array([1, 5])}), "op Expand"),
