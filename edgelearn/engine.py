@@ -6,6 +6,7 @@ turns, whatever the depth. There is no backward pass and no stored graph.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
-from edgelearn.layers import Learner, Lesson, Params, SequenceLearner, Trace
+from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Workspace
 from edgelearn.wiring import SAMPLE
@@ -130,6 +131,12 @@ class Buffers:
         self.loss = np.zeros(1, np.float32)
         self._rooms: dict[tuple[int, int], Room] = {}
 
+    def sharing(self, network: Network) -> Buffers:
+        """The same arrays for another `network`, whose blocks differ in their losses only."""
+        other = copy.copy(self)
+        other.network, other._rooms = network, {}  # noqa: SLF001  of the same class
+        return other
+
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
         """Samples and labels of these `rows`, normalised, in the input buffer."""
         batch = _view(self._input, (len(rows), *self.network.in_shape))
@@ -217,6 +224,12 @@ class Buffers:
         self.network.optimizer.apply(block.learned(), block.moments, into, rate)
         block.hold_masks()
 
+    def follow(self, index: int, x: F32) -> None:
+        """Let block number `index` follow its own input `x`, after its forward pass."""
+        block = self.network.blocks[index]
+        assert isinstance(block.layer, Follower)  # noqa: S101  else it is not asked to
+        block.layer.follow(block.params, x, self.room(index, len(x)).scratch)
+
 
 def _view(buffer: F32, shape: Shape) -> F32:
     return buffer[: math.prod(shape)].reshape(shape)
@@ -243,6 +256,8 @@ def train_step(
 ) -> float:
     """One step: each block in `learning` descends its own local loss.
 
+    Blocks that follow the data do so if these learn from them.
+
     Parameters
     ----------
     buffers : Buffers
@@ -265,12 +280,15 @@ def train_step(
     Source: tpSGD (Lomnitz et al. 2022, arXiv:2208.08503): W_i -= lr d_i x_{i-1}^T with
     d_i = dJ_i/dy_i * act'(z_i) and J_i a loss of y_i and the projected label P_i y*.
     """
+    following = buffers.network.following(learning) if lr > 0 else []
     for index in range(max(learning) + 1):
         seen = buffers.source(index, x)
         if index in learning:
             buffers.learn(index, seen, labels, lr)
         else:
             buffers.forward(index, seen)
+        if index in following:
+            buffers.follow(index, seen)
     return float(buffers.loss[0]) / len(x)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import ApplyMask, BatchSize, OneHot, Reduce
-from edgelearn.layers import Descent, Learner, Names, SequenceLearner, Trace
+from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
@@ -19,7 +18,7 @@ MASK_SUFFIX = ".mask"
 def to_graph(network: Network) -> Graph:
     """Inference: input ``x`` (batch, *in_shape), output ``probabilities`` (batch, classes)."""
     b = Builder(network.name)
-    *_, (_, x) = _emit_blocks(b, network)
+    *_, (_, _, x) = _emit_blocks(b, network)
     return b.graph([b.rename(x, "probabilities")])
 
 
@@ -31,7 +30,7 @@ def to_exit_graph(network: Network) -> Graph:
     """
     b = Builder(f"{network.name}-exits")
     found = []
-    for block, a in _emit_blocks(b, network):
+    for block, _, a in _emit_blocks(b, network):
         readout = block.readout
         if readout is None or not readout.tells_probabilities:
             continue
@@ -47,40 +46,30 @@ def to_exit_graph(network: Network) -> Graph:
     return b.graph(found)
 
 
-def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str]]:
-    """The nodes of inference, one block after the other: each with its activation."""
-    made = {SAMPLE: _emit_input(b, network)}
+def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str, str]]:
+    """The nodes of inference, one block after the other: each with its input and activation."""
+    constants = [
+        {key: b.constant(f"{block.name}.{key}", value) for key, value in block.params.items()}
+        for block in network.blocks
+    ]
+    return emit_forward(b, network, _emit_input(b, network), constants)
+
+
+def emit_forward(
+    b: Builder, network: Network, x: str, params: Sequence[Names]
+) -> Iterator[tuple[Block, str, str]]:
+    """The nodes of all blocks, which compute with `params`: each with its input and activation."""
+    made = {SAMPLE: x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            params = {k: b.constant(f"{block.name}.{k}", v) for k, v in block.params.items()}
-            made[index] = block.layer.emit(b, params, _emit_source(b, block, made)).a
-        yield block, made[index]
+            source = _emit_source(b, block, made)
+            made[index] = block.layer.emit(b, params[index], source).a
+        yield block, source, made[index]
 
 
 def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
     """What `block` reads, as nodes, of the activations `made` before it."""
     return block.wiring.emit(b, [made[source] for source in block.wiring.sources])
-
-
-def to_train_graph(network: Network) -> Graph:
-    """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
-
-    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); outputs
-    ``probabilities`` (batch, classes) before the update and ``loss`` (), the mean of their
-    cross-entropy. The parameters are states. With ``lr`` = 0 the step is inference.
-    """
-    b = Builder(f"{network.name}-train")
-    made = {SAMPLE: _emit_input(b, network)}
-    y = b.input("y", (BATCH,), "int64")
-    lr = b.input("lr", ())
-    samples = b.apply(BatchSize(), y, name="samples")
-    for index, block in enumerate(network.blocks):
-        with b.scope(block.name):
-            x = _emit_source(b, block, made)
-            made[index] = _emit_learning(b, network, block, x, _Step(y, lr, samples)).a
-    answer = made[len(network.blocks) - 1]
-    loss = _emit_loss(b, answer, y)
-    return b.graph([b.rename(answer, "probabilities"), b.rename(loss, "loss")])
 
 
 def _emit_input(b: Builder, network: Network) -> str:
@@ -93,39 +82,113 @@ def _emit_input(b: Builder, network: Network) -> str:
         return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """What every block learns from: names of labels, learning rate, number of samples."""
+def to_train_graph(network: Network) -> Graph:
+    """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
 
-    labels: str
-    lr: str
-    samples: str
-
-
-def _emit_learning(b: Builder, network: Network, block: Block, x: str, step: _Step) -> Trace[str]:
-    """Forward pass and update of one block; what it does not learn is constant."""
-    learned = {k: b.state(f"{block.name}.{k}", v) for k, v in block.learned().items()}
-    frozen = {k: v for k, v in block.params.items() if k not in learned}
-    params = {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()} | learned
-    if block.readout is None:
-        return block.layer.emit(b, params, x)
-    moments = {k: b.state(f"{block.name}.{k}", v) for k, v in block.moments.items()}
-    trace, descend = _emit_local(b, block, block.readout, params, x, step.labels)
-    lr = step.lr if block.lr_scale == 1 else b.binary("mul", step.lr, b.scalar(block.lr_scale))
-    new = network.optimizer.emit(b, learned, moments, lr, step.samples, descend)
-    for key, value in new.items():
-        name = f"{block.name}.{key}"
-        kept = _emit_masked(b, block, key, value)
-        b.update(name, b.rename(kept, f"{name}.next"))
-    return trace
+    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); outputs
+    ``probabilities`` (batch, classes) before the update and ``loss`` (), the mean of their
+    cross-entropy. The parameters are states. With ``lr`` = 0 the step is inference.
+    """
+    step = Step(network, f"{network.name}-train")
+    return step.graph(emit_local_learning(step, network))
 
 
-def _emit_masked(b: Builder, block: Block, key: str, value: str) -> str:
-    """The new `value` of one parameter, 0 where its mask says so."""
-    if key not in block.masks:
-        return value
-    mask = b.constant(f"{block.name}.{key}{MASK_SUFFIX}", block.masks[key])
-    return b.apply(ApplyMask(), value, mask, name=b.fresh(key))
+class Step:
+    """A training step under construction: what it begins with, and how it ends.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        Of the Graph.
+
+    Attributes
+    ----------
+    b : Builder
+    x, labels, lr, samples : str
+        Normalised input, labels, learning rate, number of samples.
+    params : list of dict of str to str
+        Names of what each block computes with: states if it learns them, else constants.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network = network
+        self.b = b = Builder(name)
+        self.x = _emit_input(b, network)
+        self.labels = b.input("y", (BATCH,), "int64")
+        self.lr = b.input("lr", ())
+        self.samples = b.apply(BatchSize(), self.labels, name="samples")
+        self.params: list[Names] = []
+        self._moments: list[Names] = []
+        for block in network.blocks:
+            moving = block.params if block.follows else block.learned()
+            made = {k: b.state(f"{block.name}.{k}", v) for k, v in moving.items()}
+            frozen = {k: v for k, v in block.params.items() if k not in moving}
+            made |= {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()}
+            self.params.append(made)
+            moments = block.moments.items()
+            self._moments.append({k: b.state(f"{block.name}.{k}", v) for k, v in moments})
+
+    def learned(self, index: int) -> Names:
+        """Names of what block number `index` learns."""
+        learned = self.network.blocks[index].learned()
+        return {key: name for key, name in self.params[index].items() if key in learned}
+
+    def update(self, index: int, descend: Descent) -> None:
+        """The nodes by which the optimiser moves block number `index`."""
+        b, block = self.b, self.network.blocks[index]
+        lr = self.lr if block.lr_scale == 1 else b.binary("mul", self.lr, b.scalar(block.lr_scale))
+        learned, moments = self.learned(index), self._moments[index]
+        new = self.network.optimizer.emit(b, learned, moments, lr, self.samples, descend)
+        self._carry(block, new)
+
+    def follow(self, index: int, x: str) -> None:
+        """The nodes by which block number `index` follows its input `x`; none at a rate of 0."""
+        b, block = self.b, self.network.blocks[index]
+        assert isinstance(block.layer, Follower)  # noqa: S101  else it does not follow
+        samples = b.binary("mul", self.samples, b.unary("sign", self.lr))
+        self._carry(block, block.layer.emit_follow(b, self.params[index], x, samples))
+
+    def _carry(self, block: Block, new: Names) -> None:
+        """Say the next values of the states of `block`."""
+        for key, value in new.items():
+            name = f"{block.name}.{key}"
+            if value != name:
+                kept = self._kept(block, key, value)
+                self.b.update(name, self.b.rename(kept, f"{name}.next"))
+
+    def _kept(self, block: Block, key: str, value: str) -> str:
+        """The new `value` of one parameter, 0 where its mask says so."""
+        if key not in block.masks:
+            return value
+        mask = self.b.constant(f"{block.name}.{key}{MASK_SUFFIX}", block.masks[key])
+        return self.b.apply(ApplyMask(), value, mask, name=self.b.fresh(key))
+
+    def graph(self, answer: str) -> Graph:
+        """The finished Graph; `answer` is the activation of the head."""
+        b = self.b
+        loss = _emit_loss(b, answer, self.labels)
+        return b.graph([b.rename(answer, "probabilities"), b.rename(loss, "loss")])
+
+
+def emit_local_learning(step: Step, network: Network) -> str:
+    """Forward pass and local update of every block; returns the activation of the head.
+
+    `network` is that of `step`, or one of the same arrays with other losses.
+    """
+    b, made = step.b, {SAMPLE: step.x}
+    for index, block in enumerate(network.blocks):
+        with b.scope(block.name):
+            x = _emit_source(b, block, made)
+            if block.follows:
+                step.follow(index, x)
+            if block.readout is None:
+                made[index] = block.layer.emit(b, step.params[index], x).a
+                continue
+            local = _emit_local(b, block, block.readout, step.params[index], x, step.labels)
+            made[index] = local[0].a
+            step.update(index, local[1])
+    return made[len(network.blocks) - 1]
 
 
 def _emit_local(

@@ -9,7 +9,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Mask, Shape
 from edgelearn.config import BlockConfig, Recipe, StructureConfig
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
-from edgelearn.layers import Layer, Learner, Params, SequenceLearner
+from edgelearn.layers import Follower, Layer, Learner, Params, SequenceLearner
 from edgelearn.layers.dense import Dense
 from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
 from edgelearn.normalize import Normalizer
@@ -17,7 +17,7 @@ from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
 from edgelearn.sparsity.graphs import draw, recurrent_mask
 from edgelearn.targets import projection
-from edgelearn.views import View, Whole, view_of
+from edgelearn.views import Whole
 from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
@@ -40,6 +40,9 @@ class Block:
         The local loss; None for a layer that does not learn.
     moments : dict of str to array
         What the optimiser remembers.
+    follows : bool
+        Whether the parameters follow the data while the first block that learns from this one
+        does.
     masks : dict of str to array
         Of parameters that are pruned: 1 for a weight that stays, 0 for one that is 0 for good.
     """
@@ -52,6 +55,7 @@ class Block:
     params: Params
     readout: Readout | None
     moments: Params = field(default_factory=dict)
+    follows: bool = False
     masks: dict[str, Mask] = field(default_factory=dict)
 
     @property
@@ -119,10 +123,34 @@ class Network:
             default=index,
         )
 
+    def following(self, learning: Collection[int]) -> list[int]:
+        """The numbers of the blocks that follow the data while these learn."""
+        return [
+            index
+            for index, block in enumerate(self.blocks)
+            if block.follows and self._first_learner_above(index) in learning
+        ]
+
+    def _first_learner_above(self, index: int) -> int | None:
+        """The number of the first block that learns from block number `index`."""
+        reached = {index}
+        for above in range(index + 1, len(self.blocks)):
+            if reached.intersection(self.blocks[above].wiring.sources):
+                if self.blocks[above].readout is not None:
+                    return above
+                reached.add(above)
+        return None
+
     def learning_only(self, indices: Collection[int]) -> Network:
         """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
+        following = self.following(indices)
         blocks = [
-            replace(block, readout=block.readout if index in indices else None, moments={})
+            replace(
+                block,
+                readout=block.readout if index in indices else None,
+                moments={},
+                follows=index in following,
+            )
             for index, block in enumerate(self.blocks)
         ]
         return replace(self, blocks=tuple(blocks), optimizer=OPTIMIZERS["sgd"])
@@ -197,6 +225,7 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes:
         out_shape=layer.out_shape(in_shape),
         params=layer.init(in_shape, seed, index),
         readout=None,
+        follows=isinstance(layer, Follower) and local.learn,
     )
     if local.structure is not None:
         block = replace(block, masks={"u": _structure(block, local.structure, seed, index)})
@@ -233,9 +262,8 @@ def _head(config: BlockConfig, out_shape: Shape) -> Readout:
 
 def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: int) -> Readout:
     local, layer = config.local, config.layer
-    view: View = view_of(block.out_shape)
-    if isinstance(layer, SequenceLearner):
-        view = layer.view(block.in_shape)
+    assert isinstance(layer, Learner | SequenceLearner)  # noqa: S101  chosen by the caller
+    view = layer.view(block.in_shape)
     loss = LOSSES[local.loss]
     if local.learn_projection and not isinstance(loss, ReadoutLoss):
         raise ConfigError(

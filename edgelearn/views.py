@@ -1,8 +1,9 @@
 """Views: what a readout sees of an activation.
 
-A vector is seen whole. An image is seen coarsely, as the means over up to 4 x 4 cells: the readout
-and the error of a large map stay small, and a local loss moves the filters of a convolution where
-one on every pixel hardly does.
+A vector is seen whole. An image is seen coarsely, as the means over up to 4 x 4 cells, and a
+sequence of features as those over up to 8 stretches of time: the readout and the error of a large
+map stay small, and a local loss moves the filters of a convolution where one on every pixel hardly
+does.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import numpy as np
 from edgelearn import kernels
 from edgelearn.arrays import F32, Shape, as_f32
 from edgelearn.ir.builder import Builder
-from edgelearn.ir.ops import Pool2d, Reshape, Slice
+from edgelearn.ir.ops import Pool2d, Reduce, Reshape, Slice
+from edgelearn.ir.ops_spatial import Pair
 from edgelearn.ir.tensor import BATCH
 
-CELLS = 4
+IMAGE_CELLS: Pair = (4, 4)
 """Rows and columns of cells that an image is seen as, at most."""
+SEQUENCE_CELLS: Pair = (8, 1)
+"""The same of a sequence, an image one column wide."""
 
 
 class View(Protocol):
@@ -77,15 +81,27 @@ class Whole:
 
 @dataclass(frozen=True)
 class Cells:
-    """The mean of each cell of an image (height, width, channels)."""
+    """The mean of each cell of an image (rows, columns, channels), over all images of a sample.
+
+    Attributes
+    ----------
+    image : tuple of int
+        Its shape; that of the activation may leave out a dimension of 1.
+    most : pair of int
+        Rows and columns of cells, at most.
+    frames : int
+        Images of a sample.
+    """
 
     image: Shape
+    most: Pair = IMAGE_CELLS
+    frames: int = 1
     copies = True
 
     @cached_property
-    def cell(self) -> tuple[int, int]:
+    def cell(self) -> Pair:
         """Rows and columns of a cell; those at the lower and right edge may have fewer."""
-        return -(-self.image[0] // CELLS), -(-self.image[1] // CELLS)
+        return -(-self.image[0] // self.most[0]), -(-self.image[1] // self.most[1])
 
     @cached_property
     def grid(self) -> Shape:
@@ -95,12 +111,12 @@ class Cells:
 
     @cached_property
     def share(self) -> F32:
-        """What part of its cell a pixel is, shape (rows, columns, 1)."""
+        """What part of its cell, in all images, a pixel is: shape (rows, columns, 1)."""
         lengths = [
             np.minimum(cell, size - cell * np.arange(count))
             for cell, size, count in zip(self.cell, self.image[:2], self.grid[:2], strict=True)
         ]
-        return as_f32(1 / np.outer(*lengths)[:, :, None])
+        return as_f32(1 / (self.frames * np.outer(*lengths)[:, :, None]))
 
     @property
     def size(self) -> int:
@@ -108,7 +124,7 @@ class Cells:
 
     def of(self, a: F32, out: F32) -> F32:
         cells = out.reshape(len(a), *self.grid)
-        kernels.spatial.cell_means(a, *self.cell, self.share, cells)
+        kernels.spatial.cell_means(a.reshape(-1, *self.image), *self.cell, self.share, cells)
         return out
 
     def back(self, e: F32) -> F32:
@@ -120,6 +136,10 @@ class Cells:
         (rows, columns), grid = self.cell, self.grid
         below, right = grid[0] * rows - self.image[0], grid[1] * columns - self.image[1]
         pool = Pool2d("avg", self.cell, self.cell, (0, 0, below, right))
+        if self.frames > 1:
+            a = b.apply(Reduce("mean", (1,)), a)
+        elif b.specs[a].shape[1:] != self.image:
+            a = b.apply(Reshape((BATCH, *self.image)), a)
         return b.apply(Reshape((BATCH, self.size)), b.apply(pool, a))
 
     def emit_back(self, b: Builder, e: str) -> str:
@@ -128,9 +148,53 @@ class Cells:
         return b.binary("mul", cells, share)
 
 
-def view_of(out_shape: Shape) -> View:
-    """How activations of `out_shape` are seen."""
-    return Cells(out_shape) if len(out_shape) == 3 else Whole(out_shape)
+@dataclass(frozen=True)
+class RealSteps:
+    """The mean over the steps of a sequence (steps, units), or of those that its mask says.
+
+    A mask is the last channel, after the units. The error that comes back is that of the mean: how
+    much of it a step gets is `share`.
+    """
+
+    steps: int
+    units: int
+    masked: bool
+    copies = True
+
+    @property
+    def size(self) -> int:
+        return self.units
+
+    def share(self, a: F32) -> F32:
+        """What part of the mean each step is, shape (batch, steps)."""
+        if not self.masked:
+            return np.full((len(a), self.steps), 1 / self.steps, np.float32)
+        mask = a[:, :, self.units]
+        part: F32 = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        return part
+
+    def of(self, a: F32, out: F32) -> F32:
+        np.matmul(self.share(a)[:, None], a[:, :, : self.units], out=out[:, None])
+        return out
+
+    def back(self, e: F32) -> F32:
+        return e
+
+    def emit_share(self, b: Builder, a: str) -> str:
+        """`share` as nodes, shape (batch, steps, 1); without a mask a scalar."""
+        if not self.masked:
+            return b.scalar(1 / self.steps)
+        mask = b.apply(Slice(2, self.units, self.units + 1), a)
+        count = b.apply(Reduce("sum", (1,), keepdims=True), mask)
+        return b.binary("div", mask, b.binary("max", count, b.scalar(1)))
+
+    def emit(self, b: Builder, a: str) -> str:
+        states = b.apply(Slice(2, 0, self.units), a) if self.masked else a
+        parts = b.binary("mul", states, self.emit_share(b, a))
+        return b.apply(Reduce("sum", (1,)), parts)
+
+    def emit_back(self, b: Builder, e: str) -> str:
+        return e
 
 
 def emit_spread(b: Builder, e: str, shape: Shape) -> str:

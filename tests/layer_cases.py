@@ -8,7 +8,7 @@ import pytest
 from edgelearn.ir import BATCH, Builder
 from edgelearn.layers import Learner, examples
 from edgelearn.rng import Stream, uniform
-from edgelearn.views import view_of
+from edgelearn.views import Whole
 
 CASES = [
     pytest.param(layer, in_shape, batch, id=f"{i}-{layer.kind}-batch{batch}")
@@ -25,7 +25,13 @@ def scratch(layer, in_shape, batch):
 
 def coarse(layer, in_shape, e):
     """The error that `update` takes, from that of what a readout sees."""
-    return view_of(layer.out_shape(in_shape)).back(e.copy())
+    return seen(layer, in_shape).back(e.copy())
+
+
+def seen(layer, in_shape):
+    """What a readout sees of the activation."""
+    is_learner = isinstance(layer, Learner)
+    return layer.view(in_shape) if is_learner else Whole(layer.out_shape(in_shape))
 
 
 def is_head(layer):
@@ -39,7 +45,10 @@ def arrays(layer, in_shape, batch):
     x = uniform(1, Stream.INIT, 1, (batch, *in_shape), 1.0)
     if getattr(layer, "masked", False):
         x[..., -1] = x[..., -1] > -0.5
-    e = uniform(2, Stream.INIT, 2, (batch, view_of(out_shape).size), 1.0)
+    if vocabulary := getattr(layer, "vocabulary", None):
+        tokens = x[..., 0] if layer.masked else x
+        tokens[:] = np.floor(vocabulary * (tokens + 1) / 2)
+    e = uniform(2, Stream.INIT, 2, (batch, seen(layer, in_shape).size), 1.0)
     return params, x, e, np.empty((batch, *out_shape), np.float32)
 
 
@@ -47,7 +56,7 @@ def update_graph(layer, in_shape, params):
     """Forward pass and local update of one layer alone, its parameters as states."""
     b = Builder("layer")
     x = b.input("x", (BATCH, *in_shape))
-    view = view_of(layer.out_shape(in_shape))
+    view = seen(layer, in_shape)
     e = view.emit_back(b, b.input("e", (BATCH, view.size)))
     rate = b.input("rate", ())
     if not isinstance(layer, Learner):

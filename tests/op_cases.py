@@ -16,6 +16,7 @@ from edgelearn.ir.ops import (
     Binary,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Gather,
     MatMul,
     OneHot,
@@ -25,6 +26,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -65,6 +67,11 @@ class Case:
 
     def graph_and_feeds(self, batch: int) -> tuple[Graph, dict[str, Array]]:
         """A Graph of this op alone, output ``out``, and what to feed it."""
+        b, feeds = self.built(batch)
+        return b.graph(["out"]), feeds
+
+    def built(self, batch: int) -> tuple[Builder, dict[str, Array]]:
+        """As above, before the Graph is finished."""
         b, rng, feeds, names = Builder("alone"), np.random.default_rng(7), {}, []
         for i, arg in enumerate(self.args):
             value = arg.array(batch, rng)
@@ -73,7 +80,8 @@ class Case:
             else:
                 names.append(b.input(f"x{i}", arg.shape, arg.dtype))
                 feeds[names[-1]] = value
-        return b.graph([b.apply(self.op, *names, name="out")]), feeds
+        b.apply(self.op, *names, name="out")
+        return b, feeds
 
     def __str__(self) -> str:
         dims = "-".join("x".join(map(str, arg.shape)) or "scalar" for arg in self.args)
@@ -125,6 +133,8 @@ CASES = [
     case(OneHot(4), Arg((BATCH,), "int64", high=4)),
     case(OneHot(4), Arg((BATCH,), "int32", high=4)),
     case(OneHot(2), Arg((BATCH, 3), "int64", high=4)),
+    case(ToInt(), Arg((BATCH, 9), "extreme")),
+    case(ToInt(), (BATCH, 3, 2)),
     case(Gather(), weight(5, 3), Arg((BATCH,), "int64", high=5)),
     case(Gather(), (5, 3), Arg((BATCH, 2), "int32", high=5)),
     case(BatchSize(), (BATCH, 3)),
@@ -135,11 +145,23 @@ CASES = [
     case(Conv2d(dilations=(2, 1), pads=(2, 1, 2, 1)), IMAGE, weight(3, 3, 4, 5)),
     case(Conv2d(groups=2), IMAGE, weight(3, 3, 2, 6)),
     case(Conv2d(groups=4, strides=(2, 2), pads=(1, 1, 1, 1)), IMAGE, weight(3, 3, 1, 4)),
+    case(ConvTranspose2d((7, 6)), (BATCH, 5, 4, 5), weight(3, 3, 4, 5)),
+    case(ConvTranspose2d((7, 6), pads=(1, 1, 1, 1)), (BATCH, 7, 6, 5), (3, 3, 4, 5)),
+    case(ConvTranspose2d((7, 6), (2, 1), (1, 0, 2, 1)), (BATCH, 4, 6, 5), weight(3, 2, 4, 5)),
+    case(ConvTranspose2d((7, 6), (3, 2)), (BATCH, 2, 2, 5), weight(2, 3, 4, 5)),
+    case(ConvTranspose2d((7, 6), (3, 2), (0, 1, 2, 3)), (BATCH, 3, 4, 5), weight(2, 3, 4, 5)),
+    case(ConvTranspose2d((7, 6), groups=2, dilations=(2, 1)), (BATCH, 3, 4, 6), weight(3, 3, 2, 6)),
+    case(ConvTranspose2d((7, 6), (2, 2), groups=4), (BATCH, 3, 3, 4), weight(3, 2, 1, 4)),
     case(AddConvOuter(), weight(3, 3, 4, 5), IMAGE, (BATCH, 5, 4, 5)),
     case(AddConvOuter(pads=(1, 1, 1, 1)), (3, 3, 4, 5), IMAGE, (BATCH, 7, 6, 5)),
     case(AddConvOuter((2, 1), (1, 0, 2, 1)), (3, 2, 4, 5), IMAGE, (BATCH, 4, 6, 5)),
     case(AddConvOuter((2, 2)), weight(1, 1, 4, 5), IMAGE, (BATCH, 4, 3, 5)),
     case(AddConvOuter((3, 2), (2, 2, 2, 2)), (5, 5, 4, 1), IMAGE, (BATCH, 3, 3, 1)),
+    case(AddConvOuter(dilations=(2, 1), pads=(2, 1, 2, 1)), (3, 3, 4, 5), IMAGE, (BATCH, 7, 6, 5)),
+    case(AddConvOuter((2, 1), (1, 0, 2, 1), (3, 2)), (2, 3, 4, 5), IMAGE, (BATCH, 4, 3, 5)),
+    case(AddConvOuter(groups=2), weight(3, 3, 2, 6), IMAGE, (BATCH, 5, 4, 6)),
+    case(AddConvOuter(groups=4), (3, 3, 1, 4), IMAGE, (BATCH, 5, 4, 4)),
+    case(AddConvOuter((2, 2), (1, 1, 1, 1), (2, 1), 2), (2, 3, 2, 2), IMAGE, (BATCH, 4, 3, 2)),
     *(case(Pool2d(kind, (2, 3)), IMAGE) for kind in ("max", "avg")),
     *(case(Pool2d(kind, (3, 3), (2, 2), (1, 0, 2, 1)), IMAGE) for kind in ("max", "avg")),
     case(Transpose((1, 0)), (BATCH, 3)),

@@ -17,7 +17,7 @@ from edgelearn.export.onnx_fold import (
 )
 from edgelearn.export.onnx_load import OnnxNode
 from edgelearn.export.onnx_values import OPEN_LENGTH, Values, reshaped
-from edgelearn.ir.ops import BatchSize, Concat, Gather, OneHot, Reshape, Slice
+from edgelearn.ir.ops import BatchSize, Concat, Gather, OneHot, Reshape, Slice, ToInt
 from edgelearn.ir.tensor import BATCH
 
 ALIKE = (("int32", "int64"), ("uint8", "bool"))
@@ -31,7 +31,12 @@ def _reshape(v: Values, n: OnnxNode, _: int) -> None:
     if target is None:
         raise refused("a shape", "none")
     zero_copies = not n.attributes.get("allowzero", 0)
-    _to_shape(v, n, reshaped(v.shape(n.inputs[0]), target.tolist(), zero_copies=zero_copies))
+    before = v.shape(n.inputs[0])
+    dims = reshaped(before, target.tolist(), zero_copies=zero_copies)
+    if len(before) == 5 and before[2] == BATCH and dims == (before[0], BATCH, *before[3:]):
+        v.merged[n.out] = n.inputs[0]
+    else:
+        _to_shape(v, n, dims)
 
 
 def _to_shape(v: Values, n: OnnxNode, dims: Shape) -> None:
@@ -129,7 +134,10 @@ def _cast(v: Values, n: OnnxNode, _: int) -> None:
         if dtype == to or (dtype, to) in ALIKE:
             v.alias(n.out, name)
             return
-    raise refused("a cast that changes no value", f"one to {to}")
+        if (dtype, to) == ("float32", "int64"):
+            v.define(n.out, ToInt(), [v.read(name, v.order(name))], v.order(name))
+            return
+    raise refused("a cast that changes no value, or to indices", f"one to {to}")
 
 
 def _expand(v: Values, n: OnnxNode, _: int) -> None:

@@ -12,6 +12,7 @@ from edgelearn.ir.ops import (
     AddConvOuter,
     Binary,
     Conv2d,
+    ConvTranspose2d,
     Pool2d,
     ReduceKind,
     Reshape,
@@ -23,6 +24,7 @@ from edgelearn.ir.tensor import BATCH
 NHWC: Order = (0, 2, 3, 1)
 HWIO: Order = (2, 3, 1, 0)
 SAMPLES_AS_CHANNELS: Order = (1, 2, 3, 0)
+GROUPS_AND_SAMPLES: Order = (2, 3, 4, 1, 0)
 PLACES_FIRST: Order = (2, 3, 0, 1)
 
 
@@ -68,7 +70,10 @@ def _conv(v: Values, n: OnnxNode, _: int) -> None:
     )
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
     pads = _pads(n, size, (spans[0], spans[1]), strides)
-    op = Conv2d(strides, pads, dilations, n.attributes.get("group", 1))
+    _with_bias(v, n, Conv2d(strides, pads, dilations, n.attributes.get("group", 1)), x)
+
+
+def _with_bias(v: Values, n: OnnxNode, op: Conv2d | ConvTranspose2d, x: str) -> None:
     filters = v.read(n.inputs[1], HWIO)
     if not n.input(2):
         v.define(n.out, op, [x, filters], NHWC)
@@ -77,19 +82,50 @@ def _conv(v: Values, n: OnnxNode, _: int) -> None:
     v.define(n.out, Binary("add"), [product, v.read(n.inputs[2])], NHWC)
 
 
+def _conv_transpose(v: Values, n: OnnxNode, _: int) -> None:
+    x, size = _image(v, n.inputs[0])
+    auto = n.attributes.get("auto_pad", "NOTSET")
+    if auto not in ("NOTSET", "VALID") or "output_shape" in n.attributes:
+        raise refused("explicit pads and output_padding", f"auto_pad {auto!r} or output_shape")
+    strides, dilations = _pair(n, "strides"), _pair(n, "dilations")
+    rest = _pair(n, "output_padding", (0, 0))
+    pads = _pads(n, size, (1, 1), strides)
+    kernel = v.shape(n.inputs[1])[2:]
+    ends = [
+        (size[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 + rest[i] for i in range(2)
+    ]
+    made = ends[0] - pads[0] - pads[2], ends[1] - pads[1] - pads[3]
+    group = n.attributes.get("group", 1)
+    _with_bias(v, n, ConvTranspose2d(made, strides, pads, dilations, group), x)
+
+
 def _conv_outer(v: Values, n: OnnxNode) -> None:
     """A convolution with samples in the place of channels: the update of filters, onto zeros."""
-    x, d = (v.shape(name) for name in n.inputs[:2])
-    steps = _pair(n, "dilations")
-    swapped = len(x) == len(d) == 4 and BATCH == x[1] == d[1] and not n.input(2)
-    if not swapped or _pair(n, "strides") != (1, 1) or n.attributes.get("group", 1) != 1:
+    groups = n.attributes.get("group", 1)
+    images, d = v.merged.get(n.inputs[0], n.inputs[0]), v.shape(n.inputs[1])
+    x = v.shape(images)
+    inner = (x[0], groups, BATCH) if groups > 1 else (x[0], BATCH)
+    if len(d) != 4 or d[1] != BATCH or x[:-2] != inner or n.input(2):
         raise refused("filters of known size", f"a sum over samples of {list(x)} and {list(d)}")
+    steps, dilations = _pair(n, "dilations"), _pair(n, "strides")
     span = (d[2] - 1) * steps[0] + 1, (d[3] - 1) * steps[1] + 1
-    pads = _pads(n, (x[2], x[3]), span, (1, 1))
-    places = (x[2] + pads[0] + pads[2] - span[0] + 1, x[3] + pads[1] + pads[3] - span[1] + 1)
-    zeros = v.zeros(f"{n.out}/zeros", (*places, x[0], d[0]))
-    inputs = [v.read(name, SAMPLES_AS_CHANNELS) for name in n.inputs[:2]]
-    v.define(n.out, AddConvOuter(steps, pads), [zeros, *inputs], PLACES_FIRST)
+    pads = _pads(n, (x[-2], x[-1]), span, dilations)
+    rows = (x[-2] + pads[0] + pads[2] - span[0]) // dilations[0] + 1
+    columns = (x[-1] + pads[1] + pads[3] - span[1]) // dilations[1] + 1
+    zeros = v.zeros(f"{n.out}/zeros", (rows, columns, x[0], d[0]))
+    op = AddConvOuter(steps, pads, dilations, groups)
+    inputs = [_channels_last(v, images, n.out), v.read(n.inputs[1], SAMPLES_AS_CHANNELS)]
+    v.define(n.out, op, [zeros, *inputs], PLACES_FIRST)
+
+
+def _channels_last(v: Values, name: str, stem: str) -> str:
+    """Images from (c, n, h, w), or in groups from (c, groups, n, h, w)."""
+    dims = v.shape(name)
+    if len(dims) == 4:
+        return v.read(name, SAMPLES_AS_CHANNELS)
+    each, groups, _, height, width = dims
+    split = v.read(name, GROUPS_AND_SAMPLES)
+    return v.step(stem, Reshape((BATCH, height, width, groups * each)), split)
 
 
 def _pool(kind: PoolKind) -> Arm:
@@ -195,6 +231,7 @@ def _hard_sigmoid(v: Values, n: OnnxNode, _: int) -> None:
 
 SPATIAL_ARMS: dict[str, Arm] = {
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "MaxPool": _pool("max"),
     "AveragePool": _pool("avg"),
     "GlobalAveragePool": _global_pool("mean"),

@@ -17,6 +17,7 @@ from edgelearn.ir.ops import (
     Binary,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Gather,
     MatMul,
     OneHot,
@@ -25,6 +26,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -49,7 +51,9 @@ TO_NCHW, TO_NHWC, TO_OIHW = (0, 3, 1, 2), (0, 2, 3, 1), (3, 2, 0, 1)
 """ONNX has images and filters with the channels first."""
 TO_CNHW, TO_HWIO = (3, 0, 1, 2), (2, 3, 0, 1)
 """With samples in the place of channels, a convolution sums over samples."""
-CHANNELS_FIRST = (AddConvOuter, Conv2d, Pool2d)
+TO_CGNHW = (4, 3, 0, 1, 2)
+"""The same of images whose channels are split into groups."""
+CHANNELS_FIRST = (AddConvOuter, Conv2d, ConvTranspose2d, Pool2d)
 
 
 def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
@@ -59,6 +63,8 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
     match op:
         case Conv2d():
             _conv2d(e, op, node.inputs, out)
+        case ConvTranspose2d():
+            _conv_transpose2d(e, op, node.inputs, out)
         case Pool2d():
             _pool2d(e, op, node.inputs[0], out)
         case MatMul():
@@ -82,6 +88,8 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
             _reshape(e, op, inputs, out)
         case OneHot():
             _one_hot(e, op, e.specs[node.inputs[0]].dtype, inputs, out)
+        case ToInt():
+            e.node("Cast", inputs, out, to=onnx.TensorProto.INT64)
         case Gather():
             e.node("Gather", inputs, out, axis=0)
         case BatchSize():
@@ -161,20 +169,55 @@ def _conv2d(e: Emitter, op: Conv2d, inputs: tuple[str, ...], out: str) -> None:
     e.node("Transpose", [made], out, perm=TO_NHWC)
 
 
+def _conv_transpose2d(e: Emitter, op: ConvTranspose2d, inputs: tuple[str, ...], out: str) -> None:
+    d, w = inputs
+    image = e.transposed(d, TO_NCHW, "nchw")
+    filters = e.transposed(w, TO_OIHW, "oihw")
+    places = e.specs[w].shape[:2]
+    spans = (np.array(places) - 1) * op.dilations + 1
+    reached = (np.array(e.specs[d].shape[1:3]) - 1) * op.strides + spans
+    padded = np.add(op.size, np.add(op.pads[:2], op.pads[2:]))
+    made = e.node(
+        "ConvTranspose",
+        [image, filters],
+        e.fresh(f"{out}/nchw"),
+        kernel_shape=places,
+        strides=op.strides,
+        pads=op.pads,
+        dilations=op.dilations,
+        group=op.groups,
+        output_padding=(padded - reached).tolist(),
+    )
+    e.node("Transpose", [made], out, perm=TO_NHWC)
+
+
 def _add_conv_outer(e: Emitter, op: AddConvOuter, inputs: tuple[str, ...], out: str) -> None:
-    """A convolution of `x` with filters `d` that lie as far apart as the strides were."""
+    """A convolution of `x` with filters `d`: their strides and dilations change places."""
     w, x, d = inputs
-    image, errors = e.transposed(x, TO_CNHW, "cnhw"), e.transposed(d, TO_CNHW, "cnhw")
+    image = _split_cnhw(e, x, op.groups) if op.groups > 1 else e.transposed(x, TO_CNHW, "cnhw")
+    errors = e.transposed(d, TO_CNHW, "cnhw")
     size, places = e.specs[d].shape[1:3], e.specs[w].shape[:2]
-    shape = {"kernel_shape": size, "dilations": op.strides, "pads": op.pads}
-    made = e.node("Conv", [image, errors], e.fresh(f"{out}/cmhw"), **shape)
-    spans = [(n - 1) * stride + k for n, stride, k in zip(size, op.strides, places, strict=True)]
+    shape = {"kernel_shape": size, "dilations": op.strides, "strides": op.dilations}
+    settings = {**shape, "pads": op.pads, "group": op.groups}
+    made = e.node("Conv", [image, errors], e.fresh(f"{out}/cmhw"), **settings)
     padded = np.add(e.specs[x].shape[1:3], np.add(op.pads[:2], op.pads[2:]))
-    if spans != padded.tolist():  # rows or columns that no window reached: as many places too many
+    left = padded - (np.array(size) - 1) * op.strides - 1
+    if places != tuple(left // op.dilations + 1):  # windows did not reach the last rows or columns
         bounds = [e.ints("start", 0, 0), e.ints("stop", *places), e.ints("axes", 2, 3)]
         made = e.node("Slice", [made, *bounds], e.fresh(f"{out}/places"))
     made = e.node("Transpose", [made], e.fresh(f"{out}/hwio"), perm=TO_HWIO)
     e.node("Add", [e.read(w), made], out)
+
+
+def _split_cnhw(e: Emitter, x: str, groups: int) -> str:
+    """Images (channels of a group, groups * samples, h, w): each group sums over its samples."""
+    _, height, width, channels = e.specs[x].shape
+    each = channels // groups
+    apart = e.ints("shape", -1, height, width, groups, each)
+    split = e.node("Reshape", [e.read(x), apart], e.fresh(f"{x}/nhwgc"))
+    turned = e.node("Transpose", [split], e.fresh(f"{x}/cgnhw"), perm=TO_CGNHW)
+    merged = e.ints("shape", each, -1, height, width)
+    return e.node("Reshape", [turned, merged], e.fresh(f"{x}/cnhw"))
 
 
 def _pool2d(e: Emitter, op: Pool2d, x: str, out: str) -> None:

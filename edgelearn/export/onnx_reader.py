@@ -185,7 +185,7 @@ class _Reader:
             raise unsupported(self.path, n.op, n.name, "attributes that fit", got) from None
 
     def _require_known(self, name: str, node: str, op: str) -> None:
-        if name not in self.v.constants and name not in self.v.held:
+        if name not in self.v.constants | self.v.held.keys() | self.v.merged.keys():
             got = f"{name!r}, which nothing here makes"
             raise unsupported(self.path, op, node, "inputs that can be read", got)
 

@@ -43,12 +43,16 @@ class Values:
     b : Builder
     reserved : set of str
         Every name in the file, so that no made-up name takes one of them.
+    merged : dict of str to str
+        Values whose batch is one dimension with another, and what they were before: no value of
+        the Graph, but how the update of grouped filters is written.
     """
 
     b: Builder
     reserved: set[str]
     constants: dict[str, Array] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
+    merged: dict[str, str] = field(default_factory=dict)
     zeros_bytes: int = 0
     _scalars: dict[float, str] = field(default_factory=dict)
     _moved: dict[tuple[str, Order], str] = field(default_factory=dict)
@@ -57,15 +61,27 @@ class Values:
         """The dimensions in ONNX order; an open batch is `BATCH`."""
         if name in self.constants:
             return self.constants[name].shape
-        dims: Shape = self.b.specs[self.held[name].name].shape
-        order = self.held[name].order
+        held = self._holder(name)
+        dims, order = self.b.specs[held.name].shape, held.order
         return tuple(dims[order.index(axis)] for axis in range(len(dims)))
 
     def order(self, name: str) -> Order:
         """In which order the axes are held; that of ONNX for a constant."""
         return (
-            tuple(range(len(self.shape(name)))) if name in self.constants else self.held[name].order
+            tuple(range(len(self.shape(name))))
+            if name in self.constants
+            else self._holder(name).order
         )
+
+    def _holder(self, name: str) -> Held:
+        if name in self.merged:
+            raise GraphError(
+                "node",
+                expected="a batch that is a dimension of its own",
+                got=f"{name!r}, which has merged it with another",
+                fix="export the model without it",
+            )
+        return self.held[name]
 
     def define(self, name: str, op: Op, inputs: Sequence[str], order: Order | None = None) -> str:
         """Hold the result of `op` as the ONNX value `name`, its axes in `order`."""

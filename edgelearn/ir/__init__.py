@@ -3,7 +3,7 @@
 from edgelearn.ir.arena import ArenaPlan, plan_arena
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.graph import Graph, Node, State
-from edgelearn.ir.interp import run
+from edgelearn.ir.interp import Runner, run
 from edgelearn.ir.lazy import LazyRun
 from edgelearn.ir.tensor import BATCH, TensorSpec
 
@@ -14,6 +14,7 @@ __all__ = [
     "Graph",
     "LazyRun",
     "Node",
+    "Runner",
     "State",
     "TensorSpec",
     "plan_arena",

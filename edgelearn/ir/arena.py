@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgelearn.errors import GraphError
 from edgelearn.ir.graph import Graph, Node
 
@@ -156,17 +158,18 @@ def _aligned(size_bytes: int) -> int:
 
 
 def _assign_offsets(buffers: list[_Buffer]) -> int:
-    placed: list[_Buffer] = []
-    for buffer in sorted(buffers, key=lambda b: -b.size_bytes):
-        alive = [p for p in placed if p.first <= buffer.last and buffer.first <= p.last]
-        offset = 0
-        for other in sorted(alive, key=lambda b: b.offset):
-            if offset + buffer.size_bytes <= other.offset:
-                break
-            offset = max(offset, _aligned(other.offset + other.size_bytes))
-        buffer.offset = offset
-        placed.append(buffer)
-    return max((_aligned(b.offset + b.size_bytes) for b in buffers), default=0)
+    table = np.zeros((4, len(buffers)), np.int64)
+    for placed, buffer in enumerate(sorted(buffers, key=lambda b: -b.size_bytes)):
+        first, last, start, end = table[:, :placed]
+        alive = np.flatnonzero((first <= buffer.last) & (buffer.first <= last))
+        alive = alive[np.argsort(start[alive], kind="stable")]
+        # Each gap begins where all before it have ended.
+        gaps = np.maximum.accumulate(np.append(0, end[alive]))
+        fits = gaps[:-1] + buffer.size_bytes <= start[alive]
+        buffer.offset = int(gaps[fits.argmax() if fits.any() else -1])
+        after = _aligned(buffer.offset + buffer.size_bytes)
+        table[:, placed] = buffer.first, buffer.last, buffer.offset, after
+    return int(table[3].max(initial=0))
 
 
 def plan_arena(graph: Graph) -> ArenaPlan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from edgelearn.arrays import Array, as_f32
@@ -32,7 +32,18 @@ class Builder:
         self._constants: dict[str, Array] = {}
         self._states: list[tuple[str, Array]] = []
         self._next: dict[str, str] = {}
+        self._numbers: dict[str, int] = {}
         self._scope = ""
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes so far, in their order."""
+        return self._nodes
+
+    @property
+    def constants(self) -> Mapping[str, Array]:
+        """The constants so far."""
+        return self._constants
 
     def _refused(self, name: str, expected: str, got: str) -> GraphError:
         where = f"graph {self.name!r}, {name!r}"
@@ -49,9 +60,10 @@ class Builder:
         stem = self._scope + stem
         if stem not in self.specs:
             return stem
-        number = 2
+        number = self._numbers.get(stem, 2)
         while f"{stem}_{number}" in self.specs:
             number += 1
+        self._numbers[stem] = number
         return f"{stem}_{number}"
 
     @contextlib.contextmanager

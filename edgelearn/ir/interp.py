@@ -12,7 +12,7 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Array
 from edgelearn.errors import DataShapeError
 from edgelearn.ir.graph import Graph
-from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, pool2d
+from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, conv_transpose2d, pool2d
 from edgelearn.ir.ops import (
     AddConvOuter,
     AddOuter,
@@ -21,6 +21,7 @@ from edgelearn.ir.ops import (
     Binary,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Gather,
     MatMul,
     OneHot,
@@ -30,6 +31,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -117,12 +119,16 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = a.reshape(op.shape)
         case OneHot():
             value = _one_hot(a, op.depth)
+        case ToInt():
+            value = a.astype(np.int64)
         case Gather():
             value = a[inputs[1]]
         case BatchSize():
             value = np.float32(a.shape[0])
         case Conv2d():
             value = conv2d(op, a, inputs[1])
+        case ConvTranspose2d():
+            value = conv_transpose2d(op, a, inputs[1])
         case Pool2d():
             value = pool2d(op, a)
         case Transpose():
@@ -185,6 +191,39 @@ def given(
     return values
 
 
+class Runner:
+    """Runs one Graph many times; a value is forgotten when nobody reads it any more."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._spent = _spent(graph)
+
+    def run(
+        self, feeds: Mapping[str, Array], states: Mapping[str, Array] | None = None
+    ) -> RunResult:
+        """Run it once; see `run`."""
+        graph = self.graph
+        values = given(graph, feeds, states or {})
+        for node, spent in zip(graph.nodes, self._spent, strict=True):
+            values[node.output] = evaluate(node.op, *(values[name] for name in node.inputs))
+            for name in spent:
+                del values[name]
+        return RunResult(
+            {name: values[name] for name in graph.outputs},
+            {state.input: values[state.output] for state in graph.states},
+        )
+
+
+def _spent(graph: Graph) -> list[set[str]]:
+    """For each node the values that nobody reads after it."""
+    read = {*graph.outputs, *(state.output for state in graph.states)}
+    found = []
+    for node in reversed(graph.nodes):
+        found.append({*node.inputs, node.output} - read)
+        read |= found[-1]
+    return found[::-1]
+
+
 def run(
     graph: Graph, feeds: Mapping[str, Array], states: Mapping[str, Array] | None = None
 ) -> RunResult:
@@ -204,10 +243,4 @@ def run(
     DataShapeError
         If an input is missing or has another shape or dtype than its spec.
     """
-    values = given(graph, feeds, states or {})
-    for node in graph.nodes:
-        values[node.output] = evaluate(node.op, *(values[name] for name in node.inputs))
-    return RunResult(
-        {name: values[name] for name in graph.outputs},
-        {state.input: values[state.output] for state in graph.states},
-    )
+    return Runner(graph).run(feeds, states)

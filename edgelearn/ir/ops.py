@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
-from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, Transpose
-from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, Pool2d
+from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
+from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "BinaryKind",
     "Concat",
     "Conv2d",
+    "ConvTranspose2d",
     "Gather",
     "MatMul",
     "OneHot",
@@ -46,6 +47,7 @@ __all__ = [
     "Reshape",
     "Slice",
     "Softmax",
+    "ToInt",
     "Transpose",
     "Unary",
     "UnaryKind",
@@ -253,9 +255,11 @@ Op: TypeAlias = (
     | Reduce
     | Reshape
     | OneHot
+    | ToInt
     | Gather
     | BatchSize
     | Conv2d
+    | ConvTranspose2d
     | Pool2d
     | Transpose
     | Concat

@@ -1,4 +1,4 @@
-"""The operations that move elements and compute nothing; see `edgelearn.ir.ops`."""
+"""The operations that move or convert elements and compute nothing; see `edgelearn.ir.ops`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from edgelearn.arrays import Shape
-from edgelearn.ir._rules import refuse, require_positive, resolve_axis
+from edgelearn.ir._rules import refuse, require_float, require_positive, resolve_axis
 from edgelearn.ir.tensor import BATCH, TensorSpec
 
 
@@ -31,6 +31,21 @@ class Reshape:
         if rest * left != a.size:
             refuse(self, f"as many elements as {self.shape}", a)
         return TensorSpec(tuple(left if d == BATCH else d for d in self.shape), a.dtype)
+
+    def macs(self, a: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToInt:
+    """The whole part of each element, rounded towards 0, as int64: indices from numbers."""
+
+    arity: ClassVar[int] = 1
+    overwrites: ClassVar[tuple[int, ...]] = ()
+
+    def infer(self, a: TensorSpec) -> TensorSpec:
+        require_float(self, a)
+        return TensorSpec(a.shape, "int64")
 
     def macs(self, a: TensorSpec) -> int:
         return 0

@@ -1,21 +1,31 @@
-"""Images (batch, height, width, channels): patches, convolution by groups, pooling, cells."""
+"""Images (batch, height, width, channels): patches, convolution by channels, pooling, cells."""
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from edgelearn.kernels._jit import F32, kernel
+
+Slide: TypeAlias = tuple[int, int, int, int, int, int]
+"""How filters slide, each down and across: strides, dilations, padding before."""
 
 
 @kernel
 def cell_means(a: F32, rows: int, columns: int, share: F32, out: F32) -> None:
-    """Onto `out` (batch, cells down, cells across, channels): the mean of each cell of `a`."""
+    """Onto `out` (batch, cells down, cells across, channels): the mean of each cell of `a`.
+
+    `a` may have several images a sample, one after the other: the mean is over all of them.
+    """
     out[:] = out.dtype.type(0)
-    for n in range(a.shape[0]):
-        for i in range(a.shape[1]):
-            for j in range(a.shape[2]):
-                cell = out[n, i // rows, j // columns]
-                pixel = a[n, i, j]
-                for c in range(pixel.size):
-                    cell[c] += pixel[c]
+    frames = a.shape[0] // out.shape[0]
+    for n in range(out.shape[0]):
+        for frame in range(n * frames, (n + 1) * frames):
+            for i in range(a.shape[1]):
+                for j in range(a.shape[2]):
+                    cell = out[n, i // rows, j // columns]
+                    pixel = a[frame, i, j]
+                    for c in range(pixel.size):
+                        cell[c] += pixel[c]
         for i in range(out.shape[1]):
             for j in range(out.shape[2]):
                 for c in range(out.shape[3]):
@@ -23,29 +33,85 @@ def cell_means(a: F32, rows: int, columns: int, share: F32, out: F32) -> None:
 
 
 @kernel
-def patches(
-    x: F32, first: int, kh: int, kw: int, sy: int, sx: int, top: int, left: int, out: F32
-) -> None:
-    """Onto `out` (rows, columns, kh, kw, c): what filters see of image `x` (h, w, c).
+def patches(x: F32, first: int, channel: int, slide: Slide, out: F32) -> None:
+    """Onto `out` (rows, columns, kh, kw, c): what filters see of image `x` (h, w, channels).
 
-    Row 0 of `out` is row number `first` of the convolution; beyond the image all is 0.
+    Row 0 of `out` is row number `first` of the convolution, channel 0 is number `channel`; beyond
+    the image all is 0.
     """
+    sy, sx, dy, dx, top, left = slide
     zero = out.dtype.type(0)
-    height, width = x.shape[0], x.shape[1]
+    height, width, depth = x.shape[0], x.shape[1], out.shape[4]
     for r in range(out.shape[0]):
-        for j in range(out.shape[1]):
-            for a in range(kh):
-                y = (first + r) * sy + a - top
-                for b in range(kw):
-                    z = j * sx + b - left
-                    spot = out[r, j, a, b]
-                    if 0 <= y < height and 0 <= z < width:
-                        pixel = x[y, z]
-                        for c in range(spot.size):
-                            spot[c] = pixel[c]
-                    else:
-                        for c in range(spot.size):
-                            spot[c] = zero
+        for a in range(out.shape[2]):
+            y = (first + r) * sy + a * dy - top
+            for b in range(out.shape[3]):
+                shift = b * dx - left  # from the image's column 0 to that of the first window
+                start = min(max((sx - 1 - shift) // sx, 0), out.shape[1])
+                stop = min(max((width - 1 - shift) // sx + 1, start), out.shape[1])
+                if y < 0 or y >= height:
+                    stop = start
+                for j in range(start):
+                    for c in range(depth):
+                        out[r, j, a, b, c] = zero
+                for j in range(start, stop):
+                    for c in range(depth):
+                        out[r, j, a, b, c] = x[y, j * sx + shift, channel + c]
+                for j in range(stop, out.shape[1]):
+                    for c in range(depth):
+                        out[r, j, a, b, c] = zero
+
+
+@kernel
+def depthwise(x: F32, w: F32, first: int, slide: Slide, z: F32) -> None:
+    """Onto `z` (rows, columns, m): each channel of image `x` (h, w, c) with its own m / c filters.
+
+    `w` (kh, kw, 1, m); row 0 of `z` is row number `first` of the convolution.
+    """
+    sy, sx, dy, dx, top, left = slide
+    height, width, channels = x.shape
+    each = w.shape[3] // channels
+    z[:] = z.dtype.type(0)
+    for r in range(z.shape[0]):
+        for j in range(z.shape[1]):
+            total = z[r, j]
+            for a in range(w.shape[0]):
+                y = (first + r) * sy + a * dy - top
+                for b in range(w.shape[1]):
+                    v = j * sx + b * dx - left
+                    if 0 <= y < height and 0 <= v < width:
+                        pixel, taps = x[y, v], w[a, b, 0]
+                        if each == 1:  # a loop of its own, that compilers put into vectors
+                            for c in range(channels):
+                                total[c] += pixel[c] * taps[c]
+                        else:
+                            for c in range(channels):
+                                for m in range(c * each, (c + 1) * each):
+                                    total[m] += pixel[c] * taps[m]
+
+
+@kernel
+def add_depthwise(x: F32, d: F32, first: int, slide: Slide, w: F32) -> None:
+    """Onto `w` (kh, kw, 1, m): what errors `d` (rows, columns, m) of `depthwise` add to it."""
+    sy, sx, dy, dx, top, left = slide
+    height, width, channels = x.shape
+    each = w.shape[3] // channels
+    for r in range(d.shape[0]):
+        for j in range(d.shape[1]):
+            error = d[r, j]
+            for a in range(w.shape[0]):
+                y = (first + r) * sy + a * dy - top
+                for b in range(w.shape[1]):
+                    v = j * sx + b * dx - left
+                    if 0 <= y < height and 0 <= v < width:
+                        pixel, taps = x[y, v], w[a, b, 0]
+                        if each == 1:
+                            for c in range(channels):
+                                taps[c] += pixel[c] * error[c]
+                        else:
+                            for c in range(channels):
+                                for m in range(c * each, (c + 1) * each):
+                                    taps[m] += pixel[c] * error[m]
 
 
 @kernel

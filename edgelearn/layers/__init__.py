@@ -14,6 +14,7 @@ from typing import Any
 from edgelearn.arrays import Shape
 from edgelearn.layers._base import (
     Descent,
+    Follower,
     Layer,
     Learner,
     Learning,
@@ -27,6 +28,7 @@ from edgelearn.layers._base import (
 
 __all__ = [
     "Descent",
+    "Follower",
     "Layer",
     "Learner",
     "Learning",

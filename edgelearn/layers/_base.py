@@ -1,7 +1,8 @@
 """What layers are: frozen settings; their parameters are passed in and out.
 
 Every layer fulfils `Layer`. What more it can do, it says by the methods it has: `Learner`
-descends a local loss, `Starter` takes its first parameters from the data without labels.
+descends a local loss, `Follower` keeps up with its inputs, `Starter` takes its first parameters
+from the data without labels.
 """
 
 from __future__ import annotations
@@ -72,6 +73,9 @@ class Layer(Protocol):
 class Learner(Layer, Protocol):
     """A layer that learns from the derivative of its own loss by its activation."""
 
+    def view(self, in_shape: Shape) -> View:
+        """What the readout sees."""
+
     def update(
         self, params: Params, trace: Trace[F32], e: F32, rate: float, into: Params, scratch: F32
     ) -> None:
@@ -79,8 +83,8 @@ class Learner(Layer, Protocol):
 
         `into` is `params` itself, or arrays of their shapes that collect a gradient. `e` is the
         derivative of the summed local loss by the activation (by the pre-activation for a softmax
-        head); it is used up. Of an image it may be coarse: one value for a cell of pixels, as
-        `edgelearn.views` makes it.
+        head); it is used up. It may be coarse, as `view` makes it: of an image, one value for a
+        cell of pixels.
         """
 
     def emit_update(
@@ -157,6 +161,20 @@ class SequenceLearner(Layer, Protocol):
         self, b: Builder, params: Names, x: str, labels: str, readout: Readout, p: str | None
     ) -> Learning:
         """`learn` as nodes of a Graph; `p` is the projection."""
+
+
+@runtime_checkable
+class Follower(Layer, Protocol):
+    """A layer whose parameters follow its inputs: they move with the data, down no loss."""
+
+    def follow(self, params: Params, x: F32, scratch: F32) -> None:
+        """Move `params` towards what inputs `x` say."""
+
+    def emit_follow(self, b: Builder, params: Names, x: str, samples: str) -> Names:
+        """`follow` as nodes of a Graph: the new value of each of `params`.
+
+        `samples` is the number of samples of `x`, or 0 if nothing is to move.
+        """
 
 
 @runtime_checkable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,39 +14,67 @@ FLOOR = 0.03
 """Added to every variance, as a part of the mean variance: small components are noise."""
 
 
-class Covariance:
-    """Mean and covariance of rows that come a chunk at a time."""
-
-    def __init__(self, size: int) -> None:
-        self.count = 0
-        self.total = np.zeros(size)
-        self.products = np.zeros((size, size))
-
-    def add(self, rows: F32) -> None:
-        """Count these `rows`, shape (n, size), in."""
-        self.count += len(rows)
-        self.total += rows.sum(axis=0, dtype=np.float64)
-        self.products += rows.T.astype(np.float64) @ rows
+class Components(Protocol):
+    """Principal components of rows that come a chunk at a time."""
 
     @property
     def mean(self) -> NDArray[np.float64]:
         """Mean row."""
-        return self.total / max(self.count, 1)
+
+    @property
+    def mean_variance(self) -> float:
+        """The mean of the variances of all elements."""
+
+    def add(self, rows: F32) -> None:
+        """Count these `rows`, shape (n, size), in."""
+
+    def leading(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Variances of the first `count` components, and the components (size, count)."""
+
+
+class Covariance:
+    """Components from the whole covariance: exact, in 8 bytes times the square of `size`."""
+
+    def __init__(self, size: int) -> None:
+        self._count = 0
+        self._total = np.zeros(size)
+        self._products = np.zeros((size, size))
+
+    def add(self, rows: F32) -> None:
+        """Count these `rows`, shape (n, size), in."""
+        self._count += len(rows)
+        self._total += rows.sum(axis=0, dtype=np.float64)
+        self._products += rows.T.astype(np.float64) @ rows
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean row."""
+        return self._total / max(self._count, 1)
 
     @property
     def matrix(self) -> NDArray[np.float64]:
         """Covariance."""
         mean = self.mean
-        return self.products / max(self.count, 1) - np.outer(mean, mean)
+        return self._products / max(self._count, 1) - np.outer(mean, mean)
+
+    @property
+    def mean_variance(self) -> float:
+        """The mean of the variances of all elements."""
+        return float(np.trace(self.matrix)) / self._total.size
+
+    def leading(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Variances of the first `count` components, and the components (size, count)."""
+        values, vectors = np.linalg.eigh(self.matrix)
+        return values[::-1][:count], vectors[:, ::-1][:, :count]
 
 
-def whitened_filters(covariance: Covariance, filters: int, *, signed: bool) -> tuple[F32, F32]:
+def whitened_filters(found: Components, filters: int, *, signed: bool) -> tuple[F32, F32]:
     """Filters (patch, filters) and bias (filters,) whose responses have mean 0 and variance 1.
 
     Parameters
     ----------
-    covariance : Covariance
-        Of patches.
+    found : Components
+        Of patches: as many as filters, or half as many if `signed`.
     filters : int
         Where patches have fewer components, the rest are random mixtures of them.
     signed : bool
@@ -55,15 +85,19 @@ def whitened_filters(covariance: Covariance, filters: int, *, signed: bool) -> t
     ``w = (L + 0.03 * mean(L)) ** -0.5 @ U.T`` with covariance ``U L U.T``; bias ``-w @ mean``.
     Source: PCA whitening (Coates & Ng 2012), used as the start of layer-local learning.
     """
-    values, vectors = np.linalg.eigh(covariance.matrix)
-    values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
-    wanted = -(-filters // 2) if signed else filters
-    spread = np.sqrt(values + FLOOR * values.mean() + np.finfo(np.float64).tiny)
-    basis = vectors / spread
-    w: Array = basis[:, :wanted]
+    wanted = wanted_components(filters, signed=signed)
+    values, vectors = found.leading(wanted)
+    floor = FLOOR * found.mean_variance + np.finfo(np.float64).tiny
+    basis = vectors / np.sqrt(values.clip(min=0) + floor)
+    w: Array = basis
     if wanted > basis.shape[1]:
         mix = normal(0, Stream.INIT, 0, (basis.shape[1], wanted - basis.shape[1]))
         w = np.concatenate([w, basis @ (mix / np.linalg.norm(mix, axis=0))], axis=1)
     if signed:
         w = np.concatenate([w, -w], axis=1)[:, :filters]
-    return as_f32(w), as_f32(-(covariance.mean @ w))
+    return as_f32(w), as_f32(-(found.mean @ w))
+
+
+def wanted_components(filters: int, *, signed: bool) -> int:
+    """How many components so many filters are made of."""
+    return -(-filters // 2) if signed else filters

@@ -1,4 +1,4 @@
-"""What pooling layers share: windows that slide over images, and nothing to learn."""
+"""What pooling layers share: windows that slide over images or sequences, and nothing to learn."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
+from edgelearn import kernels
 from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Pool2d
+from edgelearn.ir.ops_spatial import PoolKind
 from edgelearn.layers._base import Names, Params, Trace
-from edgelearn.layers._images import as_images, emit_images, image_shape, require_room, same_pads
+from edgelearn.layers._images import (
+    IMAGES,
+    Form,
+    as_images,
+    emit_images,
+    emit_samples,
+    padding,
+    require_room,
+)
 
 
 class Pooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,21 +31,21 @@ class Pooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     kind: ClassVar[str]
+    form: ClassVar[Form] = IMAGES
+    takes: ClassVar[PoolKind]
     window: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 2
     stride: Annotated[int, msgspec.Meta(ge=1, le=1024)] | None = None
     padding: Literal["valid", "same"] = "valid"
 
     def op(self, in_shape: Shape) -> Pool2d:
         """The operation of the Graph that this is, on images of `in_shape`."""
-        kernel = (self.window, self.window)
-        stride = self.window if self.stride is None else self.stride
-        strides = (stride, stride)
-        image = image_shape(self.kind, in_shape)
-        pads = same_pads(image, kernel, strides) if self.padding == "same" else (0, 0, 0, 0)
-        return Pool2d("max" if self.kind == "max_pool" else "avg", kernel, strides, pads)
+        kernel = self.form.pair(self.window)
+        strides = self.form.pair(self.window if self.stride is None else self.stride)
+        _, image = self.form.frames(self.kind, in_shape)
+        return Pool2d(self.takes, kernel, strides, padding(self.padding, image, kernel, strides))
 
     def out_shape(self, in_shape: Shape) -> Shape:
-        op, image = self.op(in_shape), image_shape(self.kind, in_shape)
+        op, (_, image) = self.op(in_shape), self.form.frames(self.kind, in_shape)
         rows, columns = (
             (size + before + after - window) // stride + 1
             for size, before, after, window, stride in zip(
@@ -43,7 +53,7 @@ class Pooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         )
         require_room(self.kind, (rows, columns), in_shape)
-        return rows, columns, image[2]
+        return self.form.sample(in_shape, (rows, columns, image[2]))
 
     def init(self, in_shape: Shape, seed: int, index: int) -> Params:
         return {}
@@ -51,12 +61,15 @@ class Pooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
         return 0
 
-    def slides(self, x: F32) -> tuple[F32, tuple[int, int, int, int, int, int]]:
-        """Images `x`, and window, stride and first pads for a kernel."""
+    def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
         op = self.op(x.shape[1:])
-        return as_images(self.kind, x), (*op.kernel, *op.strides, op.pads[0], op.pads[1])
+        images, pooled = as_images(self.form, self.kind, x), as_images(self.form, self.kind, out)
+        pool = kernels.spatial.max_pool if self.takes == "max" else kernels.spatial.mean_pool
+        pool(images, *op.kernel, *op.strides, op.pads[0], op.pads[1], pooled)
+        return Trace(x, out)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
-        op = self.op(b.specs[x].shape[1:])
-        x = emit_images(b, self.kind, x)
-        return Trace(x, b.apply(op, x))
+        shape = b.specs[x].shape[1:]
+        steps, _ = self.form.frames(self.kind, shape)
+        pooled = b.apply(self.op(shape), emit_images(b, self.form, self.kind, x))
+        return Trace(x, emit_samples(b, pooled, steps, self.out_shape(shape)))

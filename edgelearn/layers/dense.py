@@ -17,6 +17,7 @@ from edgelearn.layers import _activations
 from edgelearn.layers._activations import GAINS, Activation
 from edgelearn.layers._base import Names, Params, Trace
 from edgelearn.rng import Stream, uniform
+from edgelearn.views import Whole
 
 LOOP_BATCH: Final = 4
 """Up to this many samples our loops beat BLAS (measured on x86-64: 784x256, one thread)."""
@@ -53,6 +54,9 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "w": uniform(seed, Stream.INIT, index, (fan_in, self.units), limit),
             "b": np.zeros(self.units, np.float32),
         }
+
+    def view(self, in_shape: Shape) -> Whole:
+        return Whole((self.units,))
 
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
         return 0 if batch <= LOOP_BATCH else self.units * min(BLOCK_ROWS, math.prod(in_shape))

@@ -69,26 +69,32 @@ def test_convolution(op, shape):
         (AddConvOuter(), (3, 3), (5, 4)),
         (AddConvOuter((2, 1), (1, 0, 2, 1)), (3, 2), (4, 6)),
         (AddConvOuter((2, 2)), (1, 1), (4, 3)),
+        (AddConvOuter(dilations=(2, 3)), (3, 2), (3, 3)),
+        (AddConvOuter((2, 1), (1, 0, 2, 1), groups=2), (3, 2), (4, 6)),
+        (AddConvOuter(groups=4), (3, 3), (5, 4)),
     ],
 )
 def test_filters_meet_every_place_where_they_were_used(op, kernel, image):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 7, 6, 4)).astype(np.float32)
-    w = rng.normal(size=(*kernel, 4, 3)).astype(np.float32)
-    d = rng.normal(size=(2, *image, 3)).astype(np.float32)
+    each = 4 // op.groups
+    w = rng.normal(size=(*kernel, each, 4)).astype(np.float32)
+    d = rng.normal(size=(2, *image, 4)).astype(np.float32)
     top, left, bottom, right = op.pads
     padded = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
     expected = w.astype(np.float64)
-    for a, b, n, i, j in np.ndindex(*kernel, 2, *image):
-        patch = padded[n, i * op.strides[0] + a, j * op.strides[1] + b]
-        expected[a, b] += np.outer(patch, d[n, i, j])
+    for a, b, n, i, j, m in np.ndindex(*kernel, 2, *image, 4):
+        row = i * op.strides[0] + a * op.dilations[0]
+        column = j * op.strides[1] + b * op.dilations[1]
+        first = m // each * each  # as many outputs in a group as channels
+        expected[a, b, :, m] += padded[n, row, column, first : first + each] * d[n, i, j, m]
     np.testing.assert_allclose(evaluate(op, w, x, d), expected, atol=1e-5)
 
 
 def test_the_update_of_filters_is_the_slope_of_the_convolution():
     rng = np.random.default_rng(1)
-    x, w, d = (rng.normal(size=s) for s in ((2, 7, 6, 4), (3, 2, 4, 3), (2, 4, 6, 3)))
-    settings = {"strides": (2, 1), "pads": (1, 0, 2, 1)}
+    x, w, d = (rng.normal(size=s) for s in ((2, 7, 6, 4), (3, 2, 2, 6), (2, 4, 4, 6)))
+    settings = {"strides": (2, 1), "pads": (1, 0, 2, 1), "dilations": (1, 3), "groups": 2}
     slope = evaluate(AddConvOuter(**settings), np.zeros_like(w), x, d)
     assert (slope * w).sum() == pytest.approx((evaluate(Conv2d(**settings), x, w) * d).sum())
 
@@ -188,6 +194,8 @@ def test_a_mask_keeps_and_zeroes():
         lambda: Conv2d(strides=(0, 1)),
         lambda: Conv2d(pads=(-1, 0, 0, 0)),
         lambda: AddConvOuter(strides=(1, 0)),
+        lambda: AddConvOuter(dilations=(0, 1)),
+        lambda: AddConvOuter(groups=0),
         lambda: AddConvOuter(pads=(0, 0, 0, -1)),
         lambda: Pool2d("max", (2, 2), pads=(0, 0, 2, 0)),
         lambda: Pool2d("median", (2, 2)),

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import numpy as np
 import pytest
+from control_cases import built, images, model_of
+from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
 from edgelearn.config import TrainConfig
-from edgelearn.controls import Control, training_bytes
+from edgelearn.controls import Control, _graph, to_control_graph, training_bytes
+from edgelearn.controls._feedback import feedback
+from edgelearn.controls._fused import Fused
+from edgelearn.controls._interpreted import Interpreted
+from edgelearn.ir import plan_arena, run
 from edgelearn.trainer import Observer, stages
 
 LR = 0.3
+SEED = 3
 ROWS = np.arange(12)
 
 
@@ -61,7 +70,7 @@ def act(activation, z):
 
 def one_step(digits, method, activation):
     network = network_of(digits, activation).network
-    control = Control(network, method, len(ROWS), seed=3)
+    control = Control(network, method, len(ROWS), seed=SEED)
     x, labels = control.buffers.load(digits.x_train, digits.y_train, ROWS)
     kept = x.copy()
     return network, control, kept, labels
@@ -72,11 +81,13 @@ def one_step(digits, method, activation):
 def test_one_step_equals_the_reference(digits, method, activation):
     network, control, x, labels = one_step(digits, method, activation)
 
+    matrices = feedback(network, SEED)
+
     def send(index, d, slope, weights):
         if method == "dfa":
             return slope @ network.blocks[index - 1].readout.projection
-        matrix = control.feedback[index] if method == "fa" else weights[index]["w"]
-        return d @ matrix.T
+        name = f"{network.blocks[index].name}.w"
+        return d @ (matrices[name] if method == "fa" else weights[index]["w"]).T
 
     expected = reference(network, x, labels, activation, send)
     control.step(x, labels, LR)
@@ -95,10 +106,81 @@ def test_drtp_has_no_activation_in_its_error(digits):
 
 
 def test_feedback_is_not_the_weights(digits):
-    network, control, _, _ = one_step(digits, "fa", "tanh")
-    for block, matrix in zip(network.blocks, control.feedback, strict=True):
-        assert matrix.shape == block.params["w"].shape
-        assert abs(np.corrcoef(matrix.ravel(), block.params["w"].ravel())[0, 1]) < 0.2
+    network = network_of(digits).network
+    matrices = feedback(network, SEED)
+    assert matrices.keys() == {f"{block.name}.w" for block in network.blocks}
+    for block in network.blocks:
+        weights, matrix = block.params["w"], matrices[f"{block.name}.w"]
+        assert matrix.shape == weights.shape
+        assert abs(np.corrcoef(matrix.ravel(), weights.ravel())[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize("name", ["dense", "conv", "overlapping", "gru", "cells", "shortcuts"])
+def test_feedback_by_the_weights_is_backpropagation(digits, monkeypatch, name):
+    network = model_of(digits, name).network
+
+    def weights(network, seed):
+        return {f"{b.name}.{k}": v for b in network.blocks for k, v in b.params.items()}
+
+    monkeypatch.setattr(_graph, "feedback", weights)
+    feeds = one_batch(digits)
+    by_weights = run(to_control_graph(network, "fa", SEED), feeds).states
+    for key, value in run(to_control_graph(network, "bp", SEED), feeds).states.items():
+        assert np.array_equal(by_weights[key], value)
+
+
+def one_batch(digits):
+    data = images(digits)
+    x = data.x_train[ROWS].astype(np.float32)
+    return {"x": x, "y": data.y_train[ROWS], "lr": np.array(LR, np.float32)}
+
+
+@pytest.mark.parametrize("method", ["bp", "fa"])
+def test_dense_layers_by_kernels_and_by_a_graph(digits, method):
+    fused, graph = (network_of(digits, "relu").network for _ in range(2))
+    controls = Fused(fused, method, 12, SEED), Interpreted(graph, method, 12, SEED)
+    for step in range(20):
+        for control in controls:
+            x, labels = control.buffers.load(digits.x_train, digits.y_train, ROWS + 12 * step)
+            control.step(x, labels, LR / 10)
+    for name, value in fused.stored().items():
+        np.testing.assert_allclose(graph.stored()[name], value, atol=ENGINE_F32)
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("method", ["bp", "fa", "dfa", "drtp"])
+def test_the_optimiser_of_the_recipe_is_used(digits, method, optimizer):
+    network = model_of(digits, "dense", optimizer=optimizer).network
+    before = {name: value.copy() for name, value in network.stored().items()}
+    control = Control(network, method, len(ROWS), SEED)
+    control.step(*control.buffers.load(images(digits).x_train, digits.y_train, ROWS), 0.01)
+    for name, value in network.stored().items():
+        kept = ".p" in name  # a control has no use for a learned projection
+        assert np.array_equal(value, before[name]) == kept, name
+
+
+@pytest.mark.parametrize("method", ["bp", "fa", "dfa", "drtp"])
+def test_a_layer_that_does_not_learn_stays_and_passes_errors_on(digits, method):
+    network = model_of(digits, "frozen").network
+    before = {name: value.copy() for name, value in network.stored().items()}
+    control = Control(network, method, len(ROWS), SEED)
+    control.step(*control.buffers.load(images(digits).x_train, digits.y_train, ROWS), 0.01)
+    for name, value in network.stored().items():
+        assert np.array_equal(value, before[name]) == name.startswith("conv2d2"), name
+
+
+@pytest.mark.parametrize("method", ["bp", "fa", "dfa", "drtp"])
+def test_a_run_that_was_stopped_ends_as_it_would_have(digits, method):
+    settings = {"method": method, "optimizer": "adam", "epochs": 1, "batch": 100}
+    data = images(digits)
+    whole, _ = workflow.train(model_of(digits, "conv", **settings), data, Observer())
+    asked = iter([False] * 5 + [True] + [False] * 100)
+    observer = Observer(should_stop=lambda: next(asked))
+    part, report = workflow.train(model_of(digits, "conv", **settings), data, observer)
+    assert report is None
+    again, _ = workflow.train(part, data, observer)
+    for name, value in whole.network.stored().items():
+        assert np.array_equal(again.network.stored()[name], value)
 
 
 def test_shallow_leaves_the_hidden_layers(digits):
@@ -150,11 +232,43 @@ def test_the_card_names_the_method_and_its_own_memory(digits, method):
     assert report.working_set_bytes == training_bytes(model.network, config)
     if method == "tpsgd":
         return
-    least = Control(model.network, method, config.batch, config.seed).buffers
-    held = sum(a.nbytes for a in vars(least).values() if isinstance(a, np.ndarray))
-    held += sum(slab.nbytes for slab in least._activations)
+    control = Control(model.network, method, config.batch, config.seed)
+    held = sum(a.nbytes for a in vars(control.buffers).values() if isinstance(a, np.ndarray))
+    held += sum(slab.nbytes for slab in control.buffers._activations)
     parameters = sum(p.nbytes for p in model.network.stored().values())
     assert report.working_set_bytes >= held + parameters
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh"])
+@pytest.mark.parametrize("kind", ["dense", "conv2d"])
+def test_the_graph_of_backpropagation_keeps_one_activation_a_layer(digits, kind, activation):
+    """And parameters change where they lie."""
+    size = {"dense": {"units": 64}, "conv2d": {"filters": 1}}[kind]
+
+    def arena(depth):
+        layer = {"kind": kind, "activation": activation, **size}
+        network = built(digits, [layer] * depth).network
+        plan = plan_arena(to_control_graph(network, "bp", SEED).bind(32))
+        assert not plan.copies
+        return plan.size_bytes
+
+    assert arena(6) - arena(3) == 3 * 4 * 32 * 64
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("name", ["conv", "gru", "cells"])
+def test_a_graph_needs_no_more_than_was_planned(digits, name, optimizer):
+    """What the interpreter holds at once, beyond what it computes one node with."""
+    model = model_of(digits, name, optimizer=optimizer)
+    control = Interpreted(model.network, "bp", 128, SEED)
+    samples = control.buffers.load(images(digits).x_train, digits.y_train, np.arange(128))
+    control.step(*samples, 0.01)
+    tracemalloc.start()
+    control.step(*samples, 0.01)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    config = msgspec.structs.replace(model.recipe.train, batch=128)
+    assert peak < 2 * training_bytes(model.network, config)
 
 
 def test_backprop_reports_more_than_tpsgd(digits):

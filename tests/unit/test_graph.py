@@ -19,6 +19,7 @@ from edgelearn.ir.ops import (
     Binary,
     Concat,
     Conv2d,
+    ConvTranspose2d,
     Gather,
     MatMul,
     OneHot,
@@ -27,6 +28,7 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    ToInt,
     Transpose,
     Unary,
 )
@@ -159,7 +161,7 @@ def test_tensor_spec_accepts():
 
 A, B, C = F((2, 3)), F((3, 4)), F((2, 4))
 IMAGE, FILTERS = F((BATCH, 8, 8, 4)), F((3, 3, 4, 6))
-LABELS = F((BATCH,), I64)
+LABELS, DEPTHWISE = F((BATCH,), I64), F((3, 3, 1, 4))
 REFUSED = [
     (MatMul(), A, A),
     (MatMul(), F((3,)), B),
@@ -194,6 +196,7 @@ REFUSED = [
     (Reshape((-1, 5)), F((BATCH, 6))),
     (OneHot(3), F((BATCH,))),
     (OneHot(3), F((BATCH,), "int8")),
+    (ToInt(), LABELS),
     (Gather(), A, F((BATCH,))),
     (Gather(), F(()), LABELS),
     (BatchSize(), F(())),
@@ -204,6 +207,11 @@ REFUSED = [
     (Conv2d(), IMAGE, F((9, 9, 4, 6))),
     (Conv2d(groups=3), IMAGE, FILTERS),
     (Conv2d(dilations=(4, 4)), IMAGE, FILTERS),
+    (ConvTranspose2d((8, 8)), F((BATCH, 5, 6, 6)), FILTERS),
+    (ConvTranspose2d((8, 8)), F((BATCH, 6, 6, 5)), FILTERS),
+    (ConvTranspose2d((2, 8)), F((BATCH, 1, 6, 6)), FILTERS),
+    (ConvTranspose2d((8, 8), groups=4), F((BATCH, 6, 6, 6)), FILTERS),
+    (ConvTranspose2d((8, 8)), F((36, 6)), FILTERS),
     (Pool2d("max", (9, 9)), IMAGE),
     (Pool2d("max", (2, 2)), F((8, 8))),
     (Transpose((0,)), A),
@@ -244,6 +252,9 @@ def test_ops_refuse_inputs_that_do_not_fit(case):
         lambda: Conv2d(pads=(-1, 0, 0, 0)),
         lambda: Conv2d(dilations=(0, 1)),
         lambda: Conv2d(groups=0),
+        lambda: ConvTranspose2d((0, 8)),
+        lambda: ConvTranspose2d((8, 8), strides=(0, 1)),
+        lambda: ConvTranspose2d((8, 8), pads=(0, -1, 0, 0)),
         lambda: Concat(0, arity=0),
     ],
 )
@@ -267,7 +278,17 @@ ACCEPTED = [
     (OneHot(7), LABELS, F((BATCH, 7)), None),
     (Conv2d(strides=(2, 2), pads=(1, 1, 1, 1)), F((1, 8, 8, 4)), FILTERS, F((1, 4, 4, 6)), 3456),
     (AddConvOuter((2, 2)), FILTERS, F((2, 8, 8, 4)), F((2, 3, 3, 6)), FILTERS, 3888),
-    (Conv2d(groups=4), F((1, 3, 3, 4)), F((3, 3, 1, 4)), F((1, 1, 1, 4)), 36),
+    (ConvTranspose2d((8, 8), (2, 2)), F((2, 3, 3, 6)), FILTERS, F((2, 8, 8, 4)), 3888),
+    (Conv2d(groups=4), F((1, 3, 3, 4)), DEPTHWISE, F((1, 1, 1, 4)), 36),
+    (
+        AddConvOuter(groups=4),
+        F((3, 3, 1, 4)),
+        F((1, 3, 3, 4)),
+        F((1, 1, 1, 4)),
+        F((3, 3, 1, 4)),
+        36,
+    ),
+    (ToInt(), F((BATCH, 3)), F((BATCH, 3), I64), None),
     (Pool2d("avg", (2, 2), strides=(2, 2)), F((1, 8, 8, 4)), F((1, 4, 4, 4)), 0),
     (Concat(1, arity=3), F((2, 1)), F((2, 2)), F((2, 3)), F((2, 6)), 0),
     (Slice(-1, 1, 3), F((5, 3)), F((5, 2)), 0),

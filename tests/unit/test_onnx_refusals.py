@@ -36,6 +36,12 @@ def sum_over_samples(shape, image, **attributes):
     return Foreign(f"update-{shape[1]}-{image}-{attributes}", shape, (turned, made))
 
 
+MERGED = (
+    node("Transpose", "x", out="t", perm=[4, 3, 0, 1, 2]),
+    node("Reshape", "t", "shape", out="r"),
+    node("Relu", "r"),
+)
+SHAPE = {"shape": np.array([3, -1, 7, 6])}
 ARITHMETIC = (
     node("Shape", "x", out="s"),
     node("Mul", "s", "s", out="t"),
@@ -103,11 +109,11 @@ def where(kept=((True, False),), other=0.0):
             one("BatchNormalization", ("n", 4), 15, training_mode=1, constants=NORMALIZE),
             "inference",
         ),
-        (sum_over_samples(("n", 4, 7, 6), "c", strides=[2, 2]), "a sum over samples"),
         (sum_over_samples(("n", 4, 7, 6), "c", group=2), "a sum over samples"),
         (sum_over_samples(("n", 4, 7, 6), "x"), "known size"),
         (sum_over_samples(("n", 4, 7, 6), "c", dilations=[7, 1]), "filters of at most"),
         (sum_over_samples(("n", 1 << 20, 1, 1), "c"), "filters of at most"),
+        (Foreign("merged-batch", ("n", 7, 6, 2, 3), MERGED, SHAPE), "dimension of its own"),
         (Foreign("nothing-over-0", (4,), DIVISION, {"zero": np.array([0])}), "node 'q', op Div"),
         (Foreign("custom", ("n", 4), (node("Relu", "x", domain="com.example"),)), "example.Relu"),
     ],

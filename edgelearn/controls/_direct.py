@@ -1,0 +1,113 @@
+"""Errors that come straight to every layer: local learning by losses that do not ask the layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgelearn.arrays import F32, Array
+from edgelearn.config import Method
+from edgelearn.engine import Buffers, forward, train_step
+from edgelearn.ir.builder import Builder
+from edgelearn.ir.ops import Gather
+from edgelearn.losses import Loss
+from edgelearn.network import Block, Network
+from edgelearn.readout import Readout
+
+
+@dataclass(frozen=True, slots=True)
+class Toward:
+    """The loss of direct random target projection: ``e = -p[label]``."""
+
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        assert p is not None  # noqa: S101  the head has its own loss
+        np.negative(p[labels], out=e)
+
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        assert p is not None  # noqa: S101  the head has its own loss
+        return b.unary("neg", b.apply(Gather(), p, labels)), None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sent:
+    """The loss of direct feedback alignment: the error at the head, through the projection.
+
+    Attributes
+    ----------
+    value : str
+        What the error at the head is called in a Graph.
+    slopes : array, shape (samples, classes), optional
+        The same for the engine; where other losses have labels, this one then has the numbers of
+        the samples.
+    """
+
+    value: str = ""
+    slopes: F32 | None = None
+
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        assert self.slopes is not None  # noqa: S101  the engine's has them
+        sent = self.slopes[labels]
+        if p is None:
+            e[:] = sent
+        else:
+            np.matmul(sent, p, out=e)
+
+    def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
+        return self.value if p is None else b.matmul(self.value, p), None
+
+
+def toward(readout: Readout) -> Loss:
+    """The loss that takes the place of that of `readout` in direct random target projection."""
+    return readout.loss if readout.is_head else Toward()
+
+
+class Direct:
+    """Steps of drtp and dfa. The latter runs forward twice instead of keeping activations."""
+
+    def __init__(self, network: Network, method: Method, batch: int) -> None:
+        head = network.blocks[-1].readout
+        assert head is not None  # noqa: S101  the head always has one
+        self._head = head
+        self.buffers = Buffers(network, batch)
+        self._slopes: F32 | None = None
+        if method == "drtp":
+            told = with_losses(network, toward)
+        else:
+            self._slopes = np.empty((batch, len(network.classes)), np.float32)
+            loss = Sent(slopes=self._slopes)
+            told = with_losses(network, lambda _: loss)
+        self._learning = self.buffers.sharing(told)
+
+    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+        """As `edgelearn.controls.Control` says."""
+        blocks = self._learning.network.learning()
+        if self._slopes is None:
+            return train_step(self._learning, x, labels, lr, blocks)
+        loss = self._look(x, labels, self._slopes[: len(x)])
+        train_step(self._learning, x, np.arange(len(x)), lr, blocks)
+        return loss
+
+    def _look(self, x: F32, labels: NDArray[np.int64], slopes: F32) -> float:
+        """Write the error at the head to `slopes`; the mean loss."""
+        buffers = self.buffers
+        a = forward(x, buffers)
+        buffers.loss[:] = 0
+        space = buffers.room(len(buffers.network.blocks) - 1, len(x)).space
+        slopes[:] = self._head.error(a, labels, space)
+        return float(buffers.loss[0]) / len(x)
+
+
+def with_losses(network: Network, loss: Callable[[Readout], Loss]) -> Network:
+    """`network`, its arrays shared, with other losses, and projections that stay as they are."""
+    return replace(network, blocks=tuple(_with_loss(block, loss) for block in network.blocks))
+
+
+def _with_loss(block: Block, loss: Callable[[Readout], Loss]) -> Block:
+    if block.readout is None:
+        return block
+    readout = replace(block.readout, loss=loss(block.readout), learns=False)
+    moments = {key: value for key, value in block.moments.items() if not key.startswith("p.")}
+    return replace(block, readout=readout, moments=moments)

@@ -1,0 +1,33 @@
+"""Backpropagation and feedback alignment of any network: a Graph, run by the interpreter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgelearn.arrays import F32, Array
+from edgelearn.config import Method
+from edgelearn.controls._graph import to_control_graph
+from edgelearn.engine import Buffers
+from edgelearn.ir import Runner
+from edgelearn.network import Network
+
+
+class Interpreted:
+    """Steps of a control Graph; parameters and moments of the network change in place."""
+
+    def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
+        self.buffers = Buffers(network, batch)
+        # Samples come normalised from the buffers.
+        self._runner = Runner(to_control_graph(replace(network, normalizer=None), method, seed))
+        self._arrays = network.stored()
+
+    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+        """As `edgelearn.controls.Control` says."""
+        feeds: dict[str, Array] = {"x": x, "y": labels, "lr": np.array(lr, np.float32)}
+        result = self._runner.run(feeds, self._arrays)
+        for name, value in result.states.items():
+            self._arrays[name][...] = value
+        return float(result.outputs["loss"])

@@ -1,0 +1,1 @@
+"""What rewrites or extends Graphs. Reads `edgelearn.ir` only."""

@@ -1,0 +1,76 @@
+"""Networks of every kind of layer that a control must train, on real handwritten digits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from edgelearn import workflow
+from edgelearn.config import parse_recipe
+
+METHODS = ("bp", "fa", "dfa", "drtp")
+CONV = {"kind": "conv2d", "filters": 4}
+NETWORKS = {
+    "dense": [
+        {"kind": "dense", "units": 12, "activation": "relu"},
+        {"kind": "dense", "units": 9, "learn_projection": True},
+    ],
+    "conv": [
+        {**CONV, "activation": "leaky_relu"},
+        {"kind": "max_pool"},
+        {**CONV, "filters": 5, "kernel": 2, "activation": "tanh"},
+        {"kind": "layer_norm"},
+        {"kind": "avg_pool", "window": 3, "stride": 1},
+        {"kind": "dense", "units": 7},
+    ],
+    "overlapping": [{**CONV, "stride": 2}, {"kind": "max_pool", "window": 3, "stride": 1}],
+    "gru": [
+        {"kind": "gru", "units": 6, "returns": "sequence"},
+        {"kind": "gru", "units": 5},
+    ],
+    "cells": [
+        {"kind": "lstm", "units": 4, "returns": "sequence"},
+        {"kind": "elman", "units": 4, "returns": "sequence"},
+        {"kind": "jordan", "units": 6, "outputs": 3, "returns": "last"},
+    ],
+    "mingru": [
+        {"kind": "mingru", "units": 5, "returns": "sequence"},
+        {"kind": "mingru", "units": 6},
+    ],
+    "shortcuts": [
+        {"kind": "dense", "units": 8, "name": "a"},
+        {"kind": "dense", "units": 8, "name": "b", "lr_scale": 0.5},
+        {"kind": "dense", "units": 8, "name": "c", "inputs": ["a", "b"], "join": "add"},
+        {"kind": "dense", "units": 8, "name": "d", "inputs": ["c", "a"]},
+    ],
+    "frozen": [{**CONV}, {**CONV, "learn": False}, {"kind": "dense", "units": 6}],
+}
+
+
+def images(digits):
+    """The digits as images of 8 x 8 pixels, or as 8 steps of 8 features."""
+    return dataclasses.replace(
+        digits, x_train=digits.x_train.reshape(-1, 8, 8), x_test=digits.x_test.reshape(-1, 8, 8)
+    )
+
+
+def model_of(digits, name, **train):
+    """A new model of one of `NETWORKS`."""
+    return built(digits, NETWORKS[name], **train)
+
+
+def built(digits, layers, **train):
+    """A new model of these layers and a head."""
+    tables = {
+        "name": "control",
+        "dataset": {"name": "digits"},
+        "layers": [*layers, {"kind": "dense", "units": 10, "activation": "softmax"}],
+        "train": {"method": "bp", **train},
+    }
+    return workflow.new_model(parse_recipe(tables, "control"), images(digits))
+
+
+def batches(count, size):
+    """Rows of the samples of `count` batches."""
+    return np.arange(count * size).reshape(count, size)
