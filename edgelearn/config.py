@@ -12,7 +12,7 @@ from edgelearn.datasets import Source
 from edgelearn.errors import ConfigError, OptionError, unknown
 from edgelearn.layers import Layer, kinds
 from edgelearn.optimizers import OptimizerKind
-from edgelearn.sparsity.graphs import GraphKind
+from edgelearn.sparsity.structure import Structure
 from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
 from edgelearn.targets import ProjectionKind
 
@@ -34,18 +34,6 @@ class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     over: Literal["feature", "channel", "all"] = "feature"
 
 
-class StructureConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which units of a recurrent layer read each other: the edges of a random graph.
-
-    `links`: neighbours of a unit in the ring ("watts_strogatz"), or of each new one
-    ("barabasi_albert"); `rewire`: the share of links of the ring that are moved.
-    """
-
-    graph: GraphKind
-    links: Positive = 4
-    rewire: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
-
-
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one layer learns: its local loss, label projection and share of the learning rate.
 
@@ -59,7 +47,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None
     lr_scale: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
     learn: bool = True
-    structure: StructureConfig | None = None
+    structure: Structure | None = None
 
 
 class WiringConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,9 +18,9 @@ from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileErro
 from edgelearn.ir import BATCH, Builder, Graph, store
 from edgelearn.ir.store import Bundle
 from edgelearn.lowering import MASK_SUFFIX, to_graph, to_train_graph
+from edgelearn.masking import masked
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
-from edgelearn.pruning import masked
 from edgelearn.rng import Stream, permutation
 from edgelearn.trainer import Position
 from edgelearn.wiring import SAMPLE, wire

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Mask, Shape
-from edgelearn.config import BlockConfig, Recipe, StructureConfig
+from edgelearn.config import BlockConfig, Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
 from edgelearn.layers import Follower, Layer, Learner, Params, SequenceLearner
 from edgelearn.layers.dense import Dense
@@ -15,7 +15,6 @@ from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
 from edgelearn.normalize import Normalizer
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
-from edgelearn.sparsity.graphs import draw, recurrent_mask
 from edgelearn.targets import projection
 from edgelearn.views import Whole
 from edgelearn.wiring import SAMPLE, Wiring, wire
@@ -228,7 +227,8 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes:
         follows=isinstance(layer, Follower) and local.learn,
     )
     if local.structure is not None:
-        block = replace(block, masks={"u": _structure(block, local.structure, seed, index)})
+        u = local.structure.mask(block.params.get("u"), block.name, seed, index)
+        block = replace(block, masks={"u": u})
         block.hold_masks()
     if index == len(recipe.layers) - 1:
         block = replace(block, readout=_head(config, block.out_shape))
@@ -237,20 +237,6 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes:
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
-
-
-def _structure(block: Block, structure: StructureConfig, seed: int, index: int) -> Mask:
-    """Which recurrent weights there are."""
-    u = block.params.get("u")
-    if u is None or u.shape[1] % len(u):
-        raise ConfigError(
-            f"layer {block.name!r}, structure",
-            expected="a recurrent layer with weights from unit to unit",
-            got=f"one of kind {block.layer.kind!r}",
-            fix="leave out structure, or use e.g. kind = 'gru'",
-        )
-    graph = draw(structure.graph, len(u), structure.links, structure.rewire, seed, index)
-    return recurrent_mask(graph, u.shape[1] // len(u))
 
 
 def _head(config: BlockConfig, out_shape: Shape) -> Readout:

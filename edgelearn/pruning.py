@@ -1,67 +1,20 @@
-"""Pruning a trained model by magnitude, and learning on with the weights that are left.
-
-What is pruned are the matrices of the layers before the head: ``w``, what a layer reads, and
-``u``, what a recurrent layer reads of itself. Biases stay, unless whole neurons go. The head stays
-as it is: it is small, and every class needs it.
-"""
+"""Pruning a trained model by magnitude, and learning on with the weights that are left."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import msgspec
 import numpy as np
 
-from edgelearn.arrays import F32, Mask
 from edgelearn.config import TrainConfig
 from edgelearn.datasets import Dataset
-from edgelearn.errors import OptionError
 from edgelearn.evaluation import evaluate
-from edgelearn.layers import SequenceLearner
+from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, wanted_sparsity
 from edgelearn.network import Network
-from edgelearn.sparsity.masks import (
-    NEURON,
-    fine_grained,
-    magnitude_masks,
-    neuron_masks,
-    sparsity_of,
-)
-from edgelearn.sparsity.schedules import Schedule, sparsities
+from edgelearn.sparsity.masks import sparsity_of
+from edgelearn.sparsity.schedules import sparsities
 from edgelearn.trainer import EpochReport, Observer, fit
-
-Scope: TypeAlias = Literal["all", "ih", "hh", "both"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-_KEYS: Mapping[Scope, tuple[str, ...]] = {
-    "all": ("w", "u"), "ih": ("w",), "hh": ("u",), "both": ("w", "u"),
-}  # fmt: skip
-
-
-class PruneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How to prune.
-
-    Parameters
-    ----------
-    sparsity : float, optional
-        The share of zeros; a pattern N:M says it itself.
-    pattern : str
-        See `edgelearn.sparsity.masks`.
-    scope : {"all", "ih", "hh", "both"}
-        Every layer before the head, or recurrent layers only: their input-to-hidden matrices,
-        their hidden-to-hidden ones, or both.
-    together : bool
-        Compare the weights of all matrices with each other, not of each alone.
-    schedule : {"oneshot", "gradual", "iterative"}
-        See `edgelearn.sparsity.schedules`.
-    """
-
-    sparsity: float | None = None
-    pattern: str = "unstructured"
-    scope: Scope = "all"
-    together: bool = False
-    schedule: Schedule = "oneshot"
-    retrain: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class PrunedEpoch(msgspec.Struct, frozen=True):
@@ -89,60 +42,6 @@ class PruneReport(msgspec.Struct, frozen=True):
     accuracy_after_retrain: list[float]
     epochs: list[PrunedEpoch]
     matrices: dict[str, float]
-
-
-def masked(network: Network, masks: Mapping[str, Mask]) -> Network:
-    """`network`, its arrays shared, with these masks and no others; what they say becomes 0."""
-    blocks = []
-    for block in network.blocks:
-        named = {key: f"{block.name}.{key}" for key in block.params}
-        own = {key: masks[name] for key, name in named.items() if name in masks}
-        blocks.append(replace(block, masks=own))
-        blocks[-1].hold_masks()
-    return replace(network, blocks=tuple(blocks))
-
-
-def matrices(network: Network, scope: Scope) -> dict[str, F32]:
-    """What `scope` means in this network, by names such as ``gru1.w``.
-
-    Raises
-    ------
-    OptionError
-        If it has none of that.
-    """
-    found = {
-        f"{block.name}.{key}": block.params[key]
-        for block in network.blocks[:-1]
-        for key in _KEYS[scope]
-        if key in block.params and (scope == "all" or isinstance(block.layer, SequenceLearner))
-    }
-    if not found:
-        kinds = ", ".join(block.layer.kind for block in network.blocks)
-        raise OptionError(
-            f"scope {scope!r}",
-            expected="layers before the head with weights"
-            if scope == "all"
-            else "recurrent layers with weights of that kind",
-            got=f"a network of {kinds}",
-            fix="choose another scope, or another model",
-        )
-    return found
-
-
-def choose_masks(network: Network, config: PruneConfig, sparsity: float) -> dict[str, Mask]:
-    """Masks for the weights as they are, of about this sparsity."""
-    weights = matrices(network, config.scope)
-    if config.pattern != NEURON:
-        return magnitude_masks(weights, sparsity, config.pattern, together=config.together)
-    layers: dict[str, dict[str, F32]] = {}
-    units: dict[str, int] = {}
-    for block in network.blocks:
-        own = {key: value for key, value in block.params.items() if key in {"w", "u", "b"}}
-        if any(f"{block.name}.{key}" in weights for key in own):
-            layers[block.name] = own
-            settings: Any = block.layer  # gates stand side by side in layers with units
-            units[block.name] = getattr(settings, "units", None) or own["w"].shape[-1]
-    return neuron_masks(layers, units, sparsity, together=config.together)
 
 
 def prune(
@@ -175,7 +74,7 @@ def prune(
     OptionError, UnknownName
         If there is no such pattern, or it would leave a matrix without weights.
     """
-    levels = sparsities(config.schedule, _sparsity(config), config.retrain)
+    levels = sparsities(config.schedule, wanted_sparsity(config), config.retrain)
     choose_masks(network, config, levels[-1])  # refused before anything is learned
     run = _Run(network.with_arrays(network.stored()), data, config, levels)
     before = run.accuracy()
@@ -184,29 +83,6 @@ def prune(
     if config.retrain:
         run.learn(train, observer or Observer())
     return run.network, _report(run, before, after)
-
-
-def _sparsity(config: PruneConfig) -> float:
-    """The sparsity to reach: what is asked for, or what the pattern says."""
-    groups = fine_grained(config.pattern)
-    if groups is None and config.sparsity is not None:
-        return config.sparsity
-    if groups is None:
-        raise OptionError(
-            "option --sparsity",
-            expected="the share of zeros",
-            got="none",
-            fix="write e.g. --sparsity 0.9, or --pattern 2:4",
-        )
-    own = 1 - groups[0] / groups[1]
-    if config.sparsity not in (None, own) or config.schedule != "oneshot":
-        raise OptionError(
-            f"pattern {config.pattern!r}",
-            expected=f"schedule 'oneshot' and a sparsity of {own:g}, or none",
-            got=f"schedule {config.schedule!r}, sparsity {config.sparsity}",
-            fix="leave out --sparsity and --schedule",
-        )
-    return own
 
 
 @dataclass(slots=True)

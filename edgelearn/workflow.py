@@ -23,11 +23,12 @@ from edgelearn.datasets import Dataset, Source
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
 from edgelearn.evaluation import Evaluation, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
+from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer
 from edgelearn.planning import blank_network
-from edgelearn.pruning import PruneConfig, PruneReport
+from edgelearn.pruning import PruneReport
 from edgelearn.pruning import prune as prune_network
 from edgelearn.starting import start_from_data
 from edgelearn.trainer import Observer, Position, fit

@@ -14,8 +14,8 @@ from edgelearn import modelfile, workflow
 from edgelearn.cli import _training
 from edgelearn.cli._output import share, table
 from edgelearn.cli._progress import Watch
+from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model
-from edgelearn.pruning import PruneConfig
 from edgelearn.trainer import Observer
 
 

@@ -12,8 +12,8 @@ from edgelearn.export.onnx_reader import read_graph
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.masking import PruneConfig, choose_masks, masked
 from edgelearn.network import build
-from edgelearn.pruning import PruneConfig, choose_masks, masked
 from edgelearn.rng import Stream, uniform
 from edgelearn.runtimes.onnx import OnnxSession
 

@@ -14,8 +14,8 @@ from edgelearn.engine import working_set_bytes
 from edgelearn.errors import ModelFileError, OptionError
 from edgelearn.evaluation import evaluate
 from edgelearn.ir import store
+from edgelearn.masking import PruneConfig, choose_masks, masked, matrices
 from edgelearn.network import build
-from edgelearn.pruning import PruneConfig, choose_masks, masked, matrices
 from edgelearn.trainer import Observer, fit
 
 
