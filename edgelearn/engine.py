@@ -89,13 +89,14 @@ def _slabs(network: Network) -> list[int]:
 class Room:
     """Where one block works on a number of samples: views of the buffers.
 
-    `learner` or `sequence` is its layer as what it is; to ask a protocol takes longer than a
-    small layer does.
+    `learner` or `sequence` is its layer as what it is, `learned` the arrays that change; to ask a
+    protocol takes longer than a small layer does.
     """
 
     out: F32
     scratch: F32
     space: Workspace
+    learned: Params
     learner: Learner | None
     sequence: SequenceLearner | None
 
@@ -187,6 +188,7 @@ class Buffers:
                 slopes=_view(self._slopes, (rows, classes)),
                 loss=self.loss,
             ),
+            learned=block.learned(),
             learner=layer if isinstance(layer, Learner) else None,
             sequence=layer if isinstance(layer, SequenceLearner) else None,
         )
@@ -195,11 +197,6 @@ class Buffers:
         """Where the error of block number `index` lies when all are kept."""
         half = len(self._error) // 2
         return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
-
-    def target(self, block: Block, rate: float, samples: int) -> tuple[Params, float]:
-        """What `block` descends into, and at which rate for the sum over samples."""
-        optimizer = self.network.optimizer
-        return optimizer.target(block.learned(), block.moments, self._gradient, rate, samples)
 
     def learn(self, index: int, x: F32, labels: NDArray[np.int64], lr: float) -> None:
         """Forward pass and local update of block number `index` on its own input `x`.
@@ -210,7 +207,8 @@ class Buffers:
         readout, rate = block.readout, lr * block.lr_scale
         assert readout is not None  # noqa: S101  only blocks that learn are asked to
         self.loss[0] = 0
-        into, share = self.target(block, rate, len(x))
+        optimizer, learned = self.network.optimizer, room.learned
+        into, share = optimizer.target(learned, block.moments, self._gradient, rate, len(x))
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
@@ -221,7 +219,7 @@ class Buffers:
                 readout.descend(trace.a, share, into["p"], room.space)
             assert room.learner is not None  # noqa: S101  else it has no readout
             room.learner.update(block.params, trace, e, share, into, room.scratch)
-        self.network.optimizer.apply(block.learned(), block.moments, into, rate)
+        optimizer.apply(learned, block.moments, into, rate)
         block.hold_masks()
 
     def follow(self, index: int, x: F32) -> None:

@@ -8,6 +8,7 @@ from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import ApplyMask, BatchSize, OneHot, Reduce
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
+from edgelearn.normalize import Normalizer
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
 
@@ -62,12 +63,12 @@ def emit_forward(
     made = {SAMPLE: x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            source = _emit_source(b, block, made)
+            source = emit_source(b, block, made)
             made[index] = block.layer.emit(b, params[index], source).a
         yield block, source, made[index]
 
 
-def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
+def emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
     """What `block` reads, as nodes, of the activations `made` before it."""
     return block.wiring.emit(b, [made[source] for source in block.wiring.sources])
 
@@ -75,8 +76,11 @@ def _emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
 def _emit_input(b: Builder, network: Network) -> str:
     x = b.input("x", (BATCH, *network.in_shape))
     normalizer = network.normalizer
-    if normalizer is None:
-        return x
+    return x if normalizer is None else emit_normalized(b, normalizer, x)
+
+
+def emit_normalized(b: Builder, normalizer: Normalizer, x: str) -> str:
+    """Inputs `x` as `normalizer` makes them, as nodes."""
     with b.scope("input"):
         centred = b.binary("sub", x, b.constant("input.mean", normalizer.mean))
         return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
@@ -179,7 +183,7 @@ def emit_local_learning(step: Step, network: Network) -> str:
     b, made = step.b, {SAMPLE: step.x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
-            x = _emit_source(b, block, made)
+            x = emit_source(b, block, made)
             if block.follows:
                 step.follow(index, x)
             if block.readout is None:

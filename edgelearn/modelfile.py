@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from edgelearn.masking import masked
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
 from edgelearn.rng import Stream, permutation
+from edgelearn.streaming import to_stream_graph
 from edgelearn.trainer import Position
 from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
+GOLDEN_LR = 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,10 +45,14 @@ class Model:
     card: Mapping[str, Any]
 
 
-def golden_samples(dataset: Dataset) -> dict[str, Array]:
-    """A few test samples, chosen once and for all."""
+def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
+    """A few test samples, chosen once and for all, and the learning rate of the model.
+
+    Not a large one: training steps would carry rounding errors to any size.
+    """
     rows = permutation(0, Stream.GOLDEN, 0, len(dataset.x_test))[:GOLDEN_SAMPLES]
-    return {"golden/x": as_f32(dataset.x_test[rows]), "golden/y": dataset.y_test[rows]}
+    samples = {"golden/x": as_f32(dataset.x_test[rows]), "golden/y": dataset.y_test[rows]}
+    return {**samples, "golden/lr": as_f32(min(lr, GOLDEN_LR))}
 
 
 def to_bundle(model: Model) -> Bundle:
@@ -61,6 +67,12 @@ def to_bundle(model: Model) -> Bundle:
     }
     graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
     return Bundle(graphs, meta, dict(model.golden))
+
+
+def with_stream(bundle: Bundle, where: str) -> Bundle:
+    """`bundle` with a Graph ``stream`` of one time step too; `where` is named in errors."""
+    stream = to_stream_graph(from_bundle(bundle, where).network)
+    return replace(bundle, graphs={**bundle.graphs, "stream": stream})
 
 
 def from_bundle(bundle: Bundle, where: str) -> Model:

@@ -120,7 +120,7 @@ def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     network = build(recipe, spec.in_shape, spec.classes, normalizer)
     with one_thread():
         start_from_data(network, dataset.x_train)
-    return Model(network, recipe, Position(), golden_samples(dataset), {})
+    return Model(network, recipe, Position(), golden_samples(dataset, recipe.train.lr), {})
 
 
 def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, TrainReport | None]:

@@ -130,7 +130,7 @@ class _Recurrent(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         layer: Any = block.layer
-        self.returns = layer.returns
+        self.returns, self.reverse = layer.returns, layer.reverse
         self.cell, order, signs = _cell(block)
         w, u, b = (_gates(block.params[key], layer.units, order, signs) for key in "wub")
         self.cell.weight_ih_l0 = _parameter(w.T)
@@ -139,10 +139,10 @@ class _Recurrent(nn.Module):
         nn.init.zeros_(self.cell.bias_hh_l0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        states, _ = self.cell(x)
+        states, _ = self.cell(x.flip(1) if self.reverse else x)
         last, mean = states[:, -1], states.mean(dim=1)
         found = {"last": last, "mean": mean, "last_mean": torch.cat([last, mean], dim=1)}
-        return found.get(self.returns, states)
+        return found.get(self.returns, states.flip(1) if self.reverse else states)
 
 
 def _cell(block: Block) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:

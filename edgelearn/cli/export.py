@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgelearn.cli._output import emit, human_bytes, json_option, model_option
+from edgelearn.errors import OptionError
 
 
 @click.command(name="export")
@@ -19,18 +20,27 @@ from edgelearn.cli._output import emit, human_bytes, json_option, model_option
     show_default=True,
     help="What the file computes: class probabilities, or one step of learning.",
 )
+@click.option(
+    "--form",
+    type=click.Choice(["whole", "stream"]),
+    default="whole",
+    show_default=True,
+    help="Whole samples, or of a recurrent model one time step a run, with its memory in and out.",
+)
 @click.option("--opset", type=int, default=17, show_default=True, help="ONNX operator set.")
 @json_option
-def command(out: Path, model: Path, phase: str, opset: int, as_json: bool) -> None:
+def command(out: Path, model: Path, phase: str, form: str, opset: int, as_json: bool) -> None:
     """Write the model to OUT, which ends in .onnx, and verify the file by running it.
 
     With --phase train the file holds one step of learning: weights in, weights out, so that
-    a stock runtime trains the model without edgelearn.
+    a stock runtime trains the model without edgelearn. With --form stream it holds one time step of
+    inference: feed back what it gives as NAME.next to the input NAME.
 
     \b
     Example:
       edgelearn export model.onnx
       edgelearn export --phase train step.onnx
+      edgelearn export --form stream stream.onnx
     """
     from dataclasses import asdict
 
@@ -38,7 +48,13 @@ def command(out: Path, model: Path, phase: str, opset: int, as_json: bool) -> No
     from edgelearn.ir import store
 
     check_format(out)
-    done = export_onnx(store.read(model), phase, out, opset)
+    bundle = store.read(model)
+    if form == "stream":
+        from edgelearn.modelfile import with_stream
+
+        _require_inference(phase)
+        bundle, phase = with_stream(bundle, f"model {str(model)!r}"), "stream"
+    done = export_onnx(bundle, phase, out, opset)
 
     def show() -> None:
         click.echo(f"{done.path}: {human_bytes(done.bytes)}, ONNX, {phase}")
@@ -47,3 +63,13 @@ def command(out: Path, model: Path, phase: str, opset: int, as_json: bool) -> No
             click.echo(f"verified on {runtime}: largest error {error:.2g}")
 
     emit(asdict(done), as_json, show)
+
+
+def _require_inference(phase: str) -> None:
+    if phase != "infer":
+        raise OptionError(
+            "option --form stream",
+            expected="--phase infer",
+            got=f"--phase {phase}",
+            fix="a training step reads whole sequences: leave out --form",
+        )

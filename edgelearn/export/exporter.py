@@ -64,7 +64,7 @@ def export_onnx(bundle: Bundle, phase: str, path: Path, opset: int = DEFAULT_OPS
     bundle : Bundle
         Samples for the comparison are taken from ``extra["golden/NAME"]`` for input NAME.
     phase : str
-        ``infer`` or ``train``.
+        ``infer``, ``train``, or another that the bundle holds.
     path : Path
         Replaced as a whole, or not at all.
     opset : int

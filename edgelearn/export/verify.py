@@ -110,14 +110,26 @@ def golden_steps(graph: Graph, extra: Mapping[str, Array]) -> Iterator[Feeds]:
     """What the gate feeds: real samples if the model file holds some, else seeded random ones.
 
     Without states: all samples at once, then the first alone. With states: `TRAIN_STEPS` steps
-    by turns of all samples and of one.
+    by turns of all samples and of one. With states of each sample: all, one time step after the
+    other.
     """
     samples = golden_feeds(graph, extra)
+    if any(graph.specs[state.input].has_batch for state in graph.states):
+        yield from _time_steps(graph, samples)
+        return
     lengths = [samples[n].shape[0] for n in graph.inputs if graph.specs[n].has_batch]
     count = lengths[0] if lengths else 1
     for step in range(TRAIN_STEPS if graph.states else 2):
         one = slice(step % count, step % count + 1) if graph.states else slice(0, 1)
         yield samples if step % 2 == 0 else _take(graph, samples, one)
+
+
+def _time_steps(graph: Graph, samples: Feeds) -> Iterator[Feeds]:
+    """Whole sequences where the Graph takes one time step; other inputs come again and again."""
+    timed = {n: v for n, v in samples.items() if v.ndim > len(graph.specs[n].shape)}
+    count = min((v.shape[1] for v in timed.values()), default=TRAIN_STEPS)
+    for t in range(count):
+        yield {**samples, **{n: np.ascontiguousarray(v[:, t]) for n, v in timed.items()}}
 
 
 def _take(graph: Graph, samples: Feeds, rows: slice) -> Feeds:

@@ -33,6 +33,7 @@ class Builder:
         self._states: list[tuple[str, Array]] = []
         self._next: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
+        self._scalars: set[str] = set()
         self._scope = ""
 
     @property
@@ -111,7 +112,10 @@ class Builder:
         """A float32 constant of shape (), shared by all its uses."""
         constant = as_f32(value)
         name = f"c{constant}"  # the shortest text that gives this float32 and no other
-        return name if name in self._constants else self.constant(name, constant)
+        if name not in self._constants:
+            self.constant(name, constant)
+            self._scalars.add(name)
+        return name
 
     def state(self, name: str, init: Array, shape: Sequence[int] | None = None) -> str:
         """A value carried from run to run; say its next value with `update`."""
@@ -153,14 +157,24 @@ class Builder:
         return self.apply(Softmax(), a, name=name)
 
     def graph(self, outputs: Sequence[str]) -> Graph:
-        """The finished Graph; a state without an update keeps its value."""
+        """The finished Graph: the nodes and scalars that outputs and next values of states need.
+
+        A state without an update keeps its value.
+        """
         states = [State(name, self._next.get(name, name), init) for name, init in self._states]
+        needed = {*outputs, *(state.output for state in states)}
+        nodes = []
+        for node in reversed(self._nodes):
+            if node.output in needed:
+                needed.update(node.inputs)
+                nodes.append(node)
+        idle = {*self._scalars, *(node.output for node in self._nodes)} - needed
         return Graph(
             name=self.name,
             inputs=tuple(self._inputs),
             outputs=tuple(outputs),
-            nodes=tuple(self._nodes),
-            specs=dict(self.specs),
-            constants=dict(self._constants),
+            nodes=tuple(reversed(nodes)),
+            specs={name: spec for name, spec in self.specs.items() if name not in idle},
+            constants={name: v for name, v in self._constants.items() if name not in idle},
             states=tuple(states),
         )

@@ -13,14 +13,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgelearn.kernels import dense as dense
     from edgelearn.kernels import errors as errors
+    from edgelearn.kernels import leaky as leaky
     from edgelearn.kernels import lookup as lookup
+    from edgelearn.kernels import mingru as mingru
     from edgelearn.kernels import moments as moments
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
     from edgelearn.kernels import sparse as sparse
     from edgelearn.kernels import spatial as spatial
 
-_MODULES = ("dense", "errors", "lookup", "moments", "norms", "recurrent", "sparse", "spatial")
+_MODULES = (
+    "dense",
+    "errors",
+    "leaky",
+    "lookup",
+    "mingru",
+    "moments",
+    "norms",
+    "recurrent",
+    "sparse",
+    "spatial",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

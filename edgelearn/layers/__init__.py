@@ -23,6 +23,7 @@ from edgelearn.layers._base import (
     Params,
     SequenceLearner,
     Starter,
+    Streamer,
     Trace,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "Params",
     "SequenceLearner",
     "Starter",
+    "Streamer",
     "Trace",
     "examples",
     "kinds",

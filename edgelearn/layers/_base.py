@@ -2,7 +2,7 @@
 
 Every layer fulfils `Layer`. What more it can do, it says by the methods it has: `Learner`
 descends a local loss, `Follower` keeps up with its inputs, `Starter` takes its first parameters
-from the data without labels.
+from the data without labels, `Streamer` reads sequences step by step.
 """
 
 from __future__ import annotations
@@ -139,8 +139,9 @@ class SequenceLearner(Layer, Protocol):
     is given the readout, and makes forward pass, error and update in one go.
     """
 
-    constants: ClassVar[frozenset[str]]
-    """Parameters that never change."""
+    @property
+    def constants(self) -> frozenset[str]:
+        """Parameters that never change."""
 
     def view(self, in_shape: Shape) -> View:
         """What the readout sees."""
@@ -174,6 +175,22 @@ class Follower(Layer, Protocol):
         """`follow` as nodes of a Graph: the new value of each of `params`.
 
         `samples` is the number of samples of `x`, or 0 if nothing is to move.
+        """
+
+
+@runtime_checkable
+class Streamer(Layer, Protocol):
+    """A layer of sequences that can read them one time step at a time, as they come."""
+
+    def emit_step(self, b: Builder, params: Names, x: str, name: str) -> str:
+        """One time step `x` (batch, features) as nodes, what it remembers as states ``name.h``.
+
+        The activation: one time step too, or what the layer returns of all steps so far.
+
+        Raises
+        ------
+        ConfigError
+            If the layer needs to know the end.
         """
 
 

@@ -1,14 +1,13 @@
-"""What recurrent layers share: shapes, masks, chunks of time, what is returned and seen.
+"""What recurrent layers share: shapes, masks, direction, what is returned and seen.
 
 A sequence has shape (steps, features), or (steps, features + 1) if its last channel is a mask: 1
-for a step that counts, 0 for padding. Layers read at most `CHUNK` steps at a time, so that what
-training holds does not grow with the length.
+for a step that counts, 0 for padding.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -19,11 +18,10 @@ from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Reduce, Reshape, Slice
 from edgelearn.ir.tensor import BATCH
+from edgelearn.layers._base import Names
+from edgelearn.layers._carried import Tally, held, keep
 from edgelearn.rng import Stream, uniform
 from edgelearn.views import Whole
-
-CHUNK = 32
-"""Steps that are held at once."""
 
 Returns: TypeAlias = Literal["sequence", "last", "mean", "last_mean"]
 
@@ -40,15 +38,24 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     masked : bool
         Whether the last channel of the input says which steps count; a returned sequence has it
         as its last channel too.
+    reverse : bool
+        Read the sequence from its end. A returned sequence is in the order of the input; the last
+        state is that at its first step. Beside a layer that does not, and both read by the next
+        one, the network is bidirectional.
     """
 
     kind: ClassVar[str]
     exact: ClassVar[bool] = False
     """Whether the local gradient reaches through all steps."""
-    constants: ClassVar[frozenset[str]] = frozenset()
     units: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)]
     returns: Returns = "last_mean"
     masked: bool = False
+    reverse: bool = False
+
+    @property
+    def constants(self) -> frozenset[str]:
+        """Parameters that never change."""
+        return frozenset()
 
     def steps(self, in_shape: Shape) -> int:
         """Length of a sequence, or `ConfigError`."""
@@ -89,6 +96,10 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """What the readout sees: `seen`, whole."""
         return Whole((self.seen_size,))
 
+    def in_order(self, sequences: F32) -> F32:
+        """A view of `sequences` (batch, steps, ...) in the order in which they are read."""
+        return sequences[:, ::-1] if self.reverse else sequences
+
     def summary(self, h: F32, mean: F32, out: F32) -> None:
         """Write what is seen of last states `h` and `mean` to `out`, its last axis `seen_size`."""
         if self.seen != "mean":
@@ -106,8 +117,66 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             mask = a[:, :, self.units :]
             share = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
         seen = np.empty((len(a), self.seen_size), np.float32)
-        self.summary(states[:, -1], (states * share).sum(axis=1), seen)
+        self.summary(self.in_order(states)[:, -1], (states * share).sum(axis=1), seen)
         return seen
+
+    def emit_steps(self, b: Builder, x: str) -> list[tuple[str, str | None]]:
+        """The steps of sequences, in the order in which they are read: inputs, and the mask.
+
+        Each has shape (batch, features) and (batch, 1).
+        """
+        steps, features = self.steps(b.specs[x].shape[1:]), b.specs[x].shape[2]
+        found = []
+        for t in reversed(range(steps)) if self.reverse else range(steps):
+            step = b.apply(Reshape((BATCH, features)), b.apply(Slice(1, t, t + 1), x))
+            found.append(self.emit_apart(b, step))
+        return found
+
+    def emit_apart(self, b: Builder, step: str) -> tuple[str, str | None]:
+        """One step as inputs and mask."""
+        if not self.masked:
+            return step, None
+        features = b.specs[step].shape[1] - 1
+        inputs = b.apply(Slice(1, 0, features), step)
+        return inputs, b.apply(Slice(1, features, features + 1), step)
+
+    def emit_sequence(self, b: Builder, states: Sequence[str], masks: Sequence[str | None]) -> str:
+        """States (batch, units) in the order of reading as the sequence that is returned."""
+        apart = []
+        for h, mask in zip(states, masks, strict=True):
+            step = self.emit_together(b, h, mask)
+            apart.append(b.apply(Reshape((BATCH, 1, b.specs[step].shape[1])), step))
+        if self.reverse:
+            apart.reverse()
+        return apart[0] if len(apart) == 1 else b.apply(Concat(1, arity=len(apart)), *apart)
+
+    def emit_together(self, b: Builder, h: str, mask: str | None) -> str:
+        """One step of the sequence that is returned."""
+        return h if mask is None else b.apply(Concat(1), h, mask)
+
+    @abstractmethod
+    def emit_state(self, b: Builder, params: Names, x: tuple[str, str | None], name: str) -> str:
+        """Move the states of a stream by one step `x`, inputs and mask; the new state."""
+
+    def emit_step(self, b: Builder, params: Names, x: str, name: str) -> str:
+        if self.reverse:
+            raise ConfigError(
+                f"layer {name!r}",
+                expected="layers that read a sequence from its beginning, to stream it",
+                got="reverse = true, which begins at its end",
+                fix="export the whole sequence, or train without reverse",
+            )
+        inputs, mask = self.emit_apart(b, x)
+        h = self.emit_state(b, params, (inputs, mask), name)
+        if self.returns == "sequence":
+            return self.emit_together(b, h, mask)
+        if self.seen == "last":
+            return h
+        total, count = f"{name}.total", f"{name}.count"
+        tally = Tally(b, held(b, total, self.units), held(b, count, 1))
+        tally.add(h, mask)
+        tally.total, tally.sofar = keep(b, total, tally.total), keep(b, count, tally.sofar)
+        return self.emit_summary(b, h, tally.mean())
 
     def emit_judged(self, b: Builder, a: str) -> str:
         """`judged` as nodes."""
@@ -122,7 +191,8 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             mean = b.binary("div", total, count)
         else:
             mean = b.apply(Reduce("mean", (1,)), states)
-        final = b.apply(Slice(1, steps - 1, steps), states)
+        place = 0 if self.reverse else steps - 1
+        final = b.apply(Slice(1, place, place + 1), states)
         return self.emit_summary(b, b.apply(Reshape((BATCH, self.units)), final), mean)
 
     def split(self, e: F32) -> tuple[F32, F32]:
@@ -162,36 +232,3 @@ def chrono(longest: float, units: int, seed: int, index: int) -> F32:
     """
     part = uniform(seed, Stream.BIAS, index, (units,), 0.5) + np.float32(0.5)
     return as_f32(np.log(1 + part * np.float32(max(longest - 2, 0))))
-
-
-def chunks(steps: int) -> Iterator[slice]:
-    """Slices of at most `CHUNK` steps that cover all."""
-    for first in range(0, steps, CHUNK):
-        yield slice(first, min(first + CHUNK, steps))
-
-
-def cut(scratch: F32, *shapes: Shape) -> list[F32]:
-    """Arrays of these shapes, one after the other in `scratch`."""
-    found, start = [], 0
-    for shape in shapes:
-        size = math.prod(shape)
-        found.append(scratch[start : start + size].reshape(shape))
-        start += size
-    return found
-
-
-def emit_steps(b: Builder, x: str) -> Sequence[str]:
-    """The steps of sequences (batch, steps, features), each (batch, features)."""
-    _, steps, features = b.specs[x].shape
-    found = []
-    for t in range(steps):
-        step = b.apply(Slice(1, t, t + 1), x)
-        found.append(b.apply(Reshape((BATCH, features)), step))
-    return found
-
-
-def emit_sequence(b: Builder, steps: Sequence[str]) -> str:
-    """Steps (batch, features) one after the other: (batch, steps, features)."""
-    features = b.specs[steps[0]].shape[1]
-    apart = [b.apply(Reshape((BATCH, 1, features)), step) for step in steps]
-    return apart[0] if len(apart) == 1 else b.apply(Concat(1, arity=len(apart)), *apart)

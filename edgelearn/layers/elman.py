@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from edgelearn import kernels
-from edgelearn.arrays import F32
 from edgelearn.ir.builder import Builder
 from edgelearn.layers import _activations
+from edgelearn.layers._base import Names
+from edgelearn.layers._cell_graph import CellStep
 from edgelearn.layers._stepwise import Stepwise
-from edgelearn.layers._stepwise_graph import CellStep
 
 
 class Elman(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -30,10 +30,15 @@ class Elman(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
     gates: ClassVar[int] = 1
     activation: Literal["tanh", "relu"] = "tanh"
 
-    def step(self, a: F32, u: F32, b: F32, mask: F32, states: F32, gain: F32) -> None:
-        kernels.recurrent.elman(a, u, b, mask, states, self.activation == "relu", gain)
+    @property
+    def code(self) -> int:
+        return (
+            kernels.recurrent.ELMAN_RELU if self.activation == "relu" else kernels.recurrent.ELMAN
+        )
 
-    def emit_cell(self, b: Builder, a: str, u: str | None, states: list[str]) -> CellStep:
+    def emit_cell(
+        self, b: Builder, params: Names, a: str, u: str | None, states: list[str]
+    ) -> CellStep:
         z = a if u is None else b.binary("add", a, u)
         h = _activations.emit(b, self.activation, z)
         one = b.scalar(1)

@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from edgelearn import kernels
-from edgelearn.arrays import F32, Shape
+from edgelearn.arrays import Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Slice
-from edgelearn.layers._base import Params
+from edgelearn.layers._base import Names, Params
+from edgelearn.layers._cell_graph import CellStep
 from edgelearn.layers._sequence import chrono
 from edgelearn.layers._stepwise import Stepwise
-from edgelearn.layers._stepwise_graph import CellStep
 
 
 class Gru(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,6 +36,7 @@ class Gru(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     kind: ClassVar[str] = "gru"
     gates: ClassVar[int] = 3
+    gains: ClassVar[bool] = True
     memory: Annotated[float, msgspec.Meta(gt=1, le=1e6)] | None = None
 
     def init(self, in_shape: Shape, seed: int, index: int) -> Params:
@@ -44,10 +45,13 @@ class Gru(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
         params["b"][self.units : 2 * self.units] = -times
         return params
 
-    def step(self, a: F32, u: F32, b: F32, mask: F32, states: F32, gain: F32) -> None:
-        kernels.recurrent.gru(a, u, b, mask, states, gain)
+    @property
+    def code(self) -> int:
+        return kernels.recurrent.GRU
 
-    def emit_cell(self, b: Builder, a: str, u: str | None, states: list[str]) -> CellStep:
+    def emit_cell(
+        self, b: Builder, params: Names, a: str, u: str | None, states: list[str]
+    ) -> CellStep:
         parts = [b.apply(Slice(1, i * self.units, (i + 1) * self.units), a) for i in range(3)]
         fed = None
         if u is not None:
@@ -76,4 +80,5 @@ EXAMPLES = (
     (Gru(units=3, returns="last", targets="last"), (4, 2)),
     (Gru(units=5, returns="mean", masked=True), (6, 4)),
     (Gru(units=4, returns="sequence", masked=True), (40, 3)),
+    (Gru(units=5, returns="sequence", masked=True, reverse=True), (7, 3)),
 )

@@ -33,14 +33,17 @@ class Jordan(Elman, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     kind: ClassVar[str] = "jordan"
-    constants: ClassVar[frozenset[str]] = frozenset({"o"})
     outputs: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] = 16
+
+    @property
+    def constants(self) -> frozenset[str]:
+        return frozenset({"o"})
 
     def fed_size(self) -> int:
         return self.outputs
 
-    def feed(self, params: Params, h: F32, out: F32) -> None:
-        np.tanh(np.matmul(h, params["o"], out=out), out=out)
+    def feedback(self, params: Params) -> F32:
+        return params["o"]
 
     def emit_feed(self, b: Builder, params: Names, h: str) -> str:
         return b.unary("tanh", b.matmul(h, params["o"]))
@@ -56,4 +59,5 @@ LAYER = Jordan
 EXAMPLES = (
     (Jordan(units=4), (5, 3)),
     (Jordan(units=5, activation="relu", outputs=2, returns="last"), (6, 2)),
+    (Jordan(units=3, outputs=3, reverse=True), (5, 2)),
 )

@@ -7,13 +7,13 @@ from typing import Annotated, ClassVar
 import msgspec
 
 from edgelearn import kernels
-from edgelearn.arrays import F32, Shape
+from edgelearn.arrays import Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Concat, Slice
-from edgelearn.layers._base import Params
+from edgelearn.layers._base import Names, Params
+from edgelearn.layers._cell_graph import CellStep
 from edgelearn.layers._sequence import chrono
 from edgelearn.layers._stepwise import Stepwise
-from edgelearn.layers._stepwise_graph import CellStep
 
 
 class Lstm(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,10 +47,13 @@ class Lstm(Stepwise, frozen=True, forbid_unknown_fields=True, kw_only=True):
         params["b"][self.units : 2 * self.units] = times
         return params
 
-    def step(self, a: F32, u: F32, b: F32, mask: F32, states: F32, gain: F32) -> None:
-        kernels.recurrent.lstm(a, u, b, mask, states, gain)
+    @property
+    def code(self) -> int:
+        return kernels.recurrent.LSTM
 
-    def emit_cell(self, b: Builder, a: str, u: str | None, states: list[str]) -> CellStep:
+    def emit_cell(
+        self, b: Builder, params: Names, a: str, u: str | None, states: list[str]
+    ) -> CellStep:
         z = a if u is None else b.binary("add", a, u)
         parts = [b.apply(Slice(1, n * self.units, (n + 1) * self.units), z) for n in range(4)]
         i, f, o = (b.unary("sigmoid", part) for part in parts[:3])
@@ -80,4 +83,6 @@ EXAMPLES = (
     (Lstm(units=4), (5, 3)),
     (Lstm(units=3, returns="last", targets="last"), (4, 2)),
     (Lstm(units=4, returns="sequence", masked=True), (40, 3)),
+    (Lstm(units=5, returns="last", targets="last", masked=True), (6, 3)),
+    (Lstm(units=3, returns="last_mean", targets="last", masked=True, reverse=True), (6, 3)),
 )

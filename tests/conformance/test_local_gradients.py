@@ -13,7 +13,6 @@ from edgelearn.losses import CrossEntropy, Likelihood
 from edgelearn.passes.backward import Backward
 from edgelearn.readout import Readout
 from edgelearn.targets import projection
-from edgelearn.views import view_of
 
 CLASSES, SAMPLES, RATE = 4, 3, 0.5
 
@@ -79,7 +78,7 @@ def test_learners(layer, in_shape):
         (softmax,) = (node for node in b.nodes if node.output == trace.a)
         by_reverse = both.back(softmax.inputs[0], error, list(b.nodes))
     else:
-        readout, p = both.readout(view_of(layer.out_shape(in_shape)))
+        readout, p = both.readout(layer.view(in_shape))
         error = readout.emit_error(b, trace.a, both.y, p).error
         scores = readout.emit_scores(b, trace.a, p)
         nodes = list(b.nodes)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from layer_cases import scratch
+from sequence_cases import CLASSES, learned, readout_of
 from tolerances import ENGINE_F32, GRADIENT
 
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import BATCH, Builder, run
-from edgelearn.layers import Lesson, SequenceLearner, examples
-from edgelearn.losses import LOSSES
-from edgelearn.readout import Readout, Workspace
+from edgelearn.layers import SequenceLearner, examples
 from edgelearn.rng import Stream, uniform
 from edgelearn.runtimes.onnx import OnnxSession
-from edgelearn.targets import projection
 
-CLASSES = 3
 CASES = [
     pytest.param(layer, in_shape, batch, id=f"{i}-{layer.kind}-batch{batch}")
     for i, (layer, in_shape) in enumerate(examples())
@@ -35,28 +32,6 @@ def samples(layer, in_shape, batch):
             x[n, :, -1] = np.arange(in_shape[0]) < length
             x[n, length:, :-1] = 0
     return x, np.arange(batch, dtype=np.int64) % CLASSES
-
-
-def readout_of(layer, in_shape, *, learns=True):
-    view = layer.view(in_shape)
-    p = projection("gauss", CLASSES, view.size, 2.0, 0, 0)
-    return Readout(view, LOSSES["cross_entropy"], p, learns)
-
-
-def learned(layer, params, x, labels, readout, rate, into):
-    """Activation and summed loss of one `learn`; `into` moves."""
-    in_shape, batch = x.shape[1:], len(x)
-    rows, size = layer.readout_rows(in_shape, batch), layer.view(in_shape).size
-    space = Workspace(
-        np.empty((rows, 0), np.float32),
-        np.empty((rows, size), np.float32),
-        np.empty((rows, CLASSES), np.float32),
-        np.zeros(1, np.float32),
-    )
-    out = np.full((batch, *layer.out_shape(in_shape)), np.nan, np.float32)
-    room = scratch(layer, in_shape, batch)
-    lesson = Lesson(labels, readout, rate, into, room, space)
-    return layer.learn(params, x, out, lesson).a, float(space.loss[0])
 
 
 def copies(params):

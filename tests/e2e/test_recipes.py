@@ -32,7 +32,7 @@ def test_from_recipe_to_simulation(path, request, tmp_path, monkeypatch, capsys)
     monkeypatch.chdir(tmp_path)
     assert run(["train", str(path), "-s", "train.epochs=1", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["accuracy"] > 0.8
+    assert report["accuracy"] > 0.75
     for phase in ("infer", "train"):
         assert run(["export", f"{phase}.onnx", "--phase", phase, "--json"]) == 0
         exported = json.loads(capsys.readouterr().out)

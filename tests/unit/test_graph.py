@@ -443,7 +443,7 @@ def test_scalars_are_shared_but_never_confused(b):
     close = [0.2, np.nextafter(np.float32(0.2), np.float32(1)), 0.20001, -0.2, 0.0, 1e-37, 1e20]
     names = [b.scalar(float(value)) for value in close]
     assert len(set(names)) == len(close)
-    graph = b.graph([names[0]])
+    graph = b.graph(names)
     for name, value in zip(names, close, strict=True):
         assert graph.constants[name] == np.float32(value)
 
@@ -462,3 +462,16 @@ def test_a_scope_ends_with_an_error(b):
     with pytest.raises(GraphError), b.scope("s"):
         b.unary("neg", "none")
     assert b.fresh("v") == "v"
+
+
+def test_nodes_and_scalars_that_nothing_needs_are_left_out():
+    b = Builder("idle")
+    x = b.input("x", (-1, 3))
+    state = b.state("count", np.zeros((), np.float32))
+    b.update(state, b.binary("add", state, b.scalar(1)))
+    kept = b.constant("kept", np.ones(3, np.float32))
+    idle = b.binary("mul", b.unary("tanh", x), b.scalar(2))
+    graph = b.graph([b.unary("relu", x)])
+    assert [type(node.op).__name__ for node in graph.nodes] == ["Binary", "Unary"]
+    assert set(graph.constants) == {kept, "c1.0"}
+    assert idle not in graph.specs

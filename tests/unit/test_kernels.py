@@ -6,9 +6,20 @@ import inspect
 
 import numpy as np
 import pytest
+from sequence_cases import learned, readout_of
 
 from edgelearn import engine, kernels, workflow
-from edgelearn.kernels import dense, errors, functions
+from edgelearn.kernels import (
+    cells,
+    dense,
+    errors,
+    functions,
+    leaky,
+    mingru,
+    products,
+    recurrent,
+)
+from edgelearn.layers import SequenceLearner, examples
 
 KERNELS = {
     f"{module.__name__.rsplit('.', 1)[1]}.{name}": function
@@ -92,6 +103,36 @@ def test_a_training_step_compiles_one_signature_a_kernel(digits, batch):
     for name, function in KERNELS.items():
         signatures = getattr(function, "signatures", [])
         assert len(signatures) <= 1, f"{name}: {signatures}"
+
+
+def test_learning_sequences_compiles_one_signature_a_kernel():
+    for layer, in_shape in examples():
+        if isinstance(layer, SequenceLearner):
+            params, readout = layer.init(in_shape, 0, 0), readout_of(layer, in_shape)
+            for batch in (1, 5):
+                x = np.ones((batch, *in_shape), np.float32)
+                labels = np.zeros(batch, np.int64)
+                into = {**params, "p": readout.projection}
+                learned(layer, params, x, labels, readout, 0.1, into)
+    found = 0
+    for module in (cells, leaky, mingru, products, recurrent):
+        for name, function in vars(module).items():
+            signatures = getattr(function, "signatures", [])
+            found += len(signatures)
+            assert len(signatures) <= 1, f"{name}: {signatures}"
+    assert found >= 8 or not hasattr(recurrent.steps, "py_func")
+
+
+def test_products_are_those_of_blas_for_every_rest_of_a_block():
+    rng = np.random.default_rng(0)
+    for rows in (1, 2, 5):
+        for inner in (1, 3, 4, 11):
+            x, w, z = (
+                rng.standard_normal(shape).astype(np.float32)
+                for shape in ((rows, inner), (inner, 6), (rows, 6))
+            )
+            products.product(x, w, z)
+            np.testing.assert_allclose(z, x @ w, rtol=1e-5, atol=1e-6)
 
 
 def test_unknown_kernel_module():
