@@ -17,7 +17,7 @@ from edgelearn.arrays import F32, Mask
 from edgelearn.errors import OptionError
 from edgelearn.layers import SequenceLearner
 from edgelearn.network import Network
-from edgelearn.sparsity.masks import NEURON, fine_grained, magnitude_masks, neuron_masks
+from edgelearn.sparsity.masks import BLOCKS, NEURON, fine_grained, magnitude_masks, neuron_masks
 from edgelearn.sparsity.schedules import Schedule
 
 Scope: TypeAlias = Literal["all", "ih", "hh", "both"]
@@ -40,7 +40,7 @@ class PruneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         their hidden-to-hidden ones, or both.
     together : bool
         Compare the weights of all matrices with each other, not of each alone.
-    schedule : {"oneshot", "gradual", "iterative"}
+    schedule : {"oneshot", "gradual", "iterative", "dynamic"}
         See `edgelearn.sparsity.schedules`.
     """
 
@@ -115,6 +115,13 @@ def wanted_sparsity(config: PruneConfig) -> float:
         If nothing is asked for, or something else than the pattern says.
     """
     groups = fine_grained(config.pattern)
+    if config.schedule == "dynamic" and config.pattern not in BLOCKS:
+        raise OptionError(
+            "schedule 'dynamic'",
+            expected=f"a pattern of blocks: {', '.join(BLOCKS)}",
+            got=repr(config.pattern),
+            fix="choose one of these, or another schedule",
+        )
     if groups is None and config.sparsity is not None:
         return config.sparsity
     if groups is None:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from edgelearn.arrays import F32, Array, Mask
 from edgelearn.config import TrainConfig
 from edgelearn.datasets import Dataset
+from edgelearn.engine import Buffers, train_step
 from edgelearn.evaluation import evaluate
 from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, wanted_sparsity
 from edgelearn.network import Network
+from edgelearn.optimizers import OPTIMIZERS
+from edgelearn.rng import Stream, permutation
 from edgelearn.sparsity.masks import sparsity_of
+from edgelearn.sparsity.regrowth import exchanged, exchanged_share
 from edgelearn.sparsity.schedules import sparsities
 from edgelearn.trainer import EpochReport, Observer, fit
+
+GRADIENT_BATCHES = 32
+"""How many batches say where weights would help."""
 
 
 class PrunedEpoch(msgspec.Struct, frozen=True):
@@ -106,19 +116,63 @@ class _Run:
             observer.on_epoch(report)
             level = self.levels[report.epoch - 1]
             self.epochs.append(PrunedEpoch(level, report.loss, self.accuracy()))
-            if report.epoch < len(self.levels) and self.levels[report.epoch] != level:
-                self._tighten(self.levels[report.epoch])
+            if self.config.schedule == "dynamic":
+                self._exchange(exchanged_share(report.epoch, len(self.levels)), train.batch)
+            elif report.epoch < len(self.levels) and self.levels[report.epoch] != level:
+                self._hold(choose_masks(self.network, self.config, self.levels[report.epoch]))
 
         watched = replace(observer, on_epoch=on_epoch)
         fit(self.network, self.data.x_train, self.data.y_train, config, observer=watched)
 
-    def _tighten(self, sparsity: float) -> None:
-        """Larger masks in place: what learns holds the arrays."""
-        masks = choose_masks(self.network, self.config, sparsity)
+    def _exchange(self, share: float, batch: int) -> None:
+        """Other weights, where the local gradient is largest."""
+        if share == 0:
+            return
+        gradients = local_gradients(self.network, self.data.x_train, self.data.y_train, batch)
+        self._hold(
+            {
+                f"{block.name}.{key}": exchanged(
+                    mask,
+                    block.params[key],
+                    gradients[f"{block.name}.{key}"],
+                    share,
+                    self.config.pattern,
+                )
+                for block in self.network.blocks
+                for key, mask in block.masks.items()
+            }
+        )
+
+    def _hold(self, masks: Mapping[str, Mask]) -> None:
+        """Other masks in the same arrays, which what learns has in hand."""
         for block in self.network.blocks:
             for key, mask in block.masks.items():
                 mask[:] = masks[f"{block.name}.{key}"]
             block.hold_masks()
+
+
+def local_gradients(network: Network, x: Array, y: NDArray[np.int64], batch: int) -> dict[str, F32]:
+    """The gradient of the local losses by all that the blocks learn, those under masks too.
+
+    A mean over at most `GRADIENT_BATCHES` batches, the later ones weighing more: what momentum
+    remembers, at a learning rate of 0. Nothing in `network` changes.
+    """
+    momentum = OPTIMIZERS["momentum"]
+    blocks = [
+        replace(block, moments=momentum.moments(block.learned()) if block.readout else {})
+        for block in network.blocks
+    ]
+    watched = replace(network, optimizer=momentum, blocks=tuple(blocks))
+    buffers = Buffers(watched, batch)
+    order = permutation(0, Stream.START, 1, len(x))[: GRADIENT_BATCHES * batch]
+    for start in range(0, len(order), batch):
+        loaded = buffers.load(x, y, order[start : start + batch])
+        train_step(buffers, *loaded, 0.0, network.learning())
+    return {
+        f"{block.name}.{key}": block.moments[f"{key}.velocity"]
+        for block in blocks
+        for key in block.learned()
+    }
 
 
 def _report(run: _Run, before: float, after: float) -> PruneReport:

@@ -36,10 +36,10 @@ from edgelearn.cli._output import emit, json_option, model_option
 )
 @click.option(
     "--schedule",
-    type=click.Choice(["oneshot", "gradual", "iterative"]),
+    type=click.Choice(["oneshot", "gradual", "iterative", "dynamic"]),
     default="oneshot",
     show_default=True,
-    help="All at once, or growing over two thirds of the epochs.",
+    help="All at once, more and more, or at once and then in other places.",
 )
 @click.option(
     "--lr",

@@ -87,10 +87,10 @@ def magnitude_masks(
     else:
         require_sparsity(sparsity)
         block = BLOCKS[pattern]
-        scores = {name: _block_sums(np.abs(w), block) for name, w in matrices.items()}
-        sizes = {name: _block_sums(np.ones(w.shape), block) for name, w in matrices.items()}
+        scores = {name: block_sums(np.abs(w), block) for name, w in matrices.items()}
+        sizes = {name: block_sums(np.ones(w.shape), block) for name, w in matrices.items()}
         kept = _kept(scores, sizes, sparsity, together=together)
-        found = {name: _spread(kept[name], block, w.shape) for name, w in matrices.items()}
+        found = {name: spread(kept[name], block, w.shape) for name, w in matrices.items()}
     require_weights(found)
     return {
         name: np.ascontiguousarray(mask).reshape(weights[name].shape)
@@ -175,13 +175,14 @@ def _padded(values: Array, block: tuple[int, int]) -> Array:
     return whole.reshape(rows, block[0], columns, block[1])
 
 
-def _block_sums(values: Array, block: tuple[int, int]) -> Array:
+def block_sums(values: Array, block: tuple[int, int]) -> Array:
+    """The sum over each block of a matrix."""
     sums: Array = _padded(values, block).sum(axis=(1, 3), dtype=np.float64)
     return sums
 
 
-def _spread(kept: Array, block: tuple[int, int], shape: tuple[int, ...]) -> Array:
-    """The mask of a matrix of `shape`, from that of its blocks."""
+def spread(kept: Array, block: tuple[int, int], shape: tuple[int, ...]) -> Array:
+    """The mask of a matrix of `shape`, from that of its blocks: 1 or 0."""
     whole: Array = np.kron(kept, np.ones(block, np.uint8))
     return whole[: shape[0], : shape[1]]
 

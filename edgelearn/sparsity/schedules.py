@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 
 from edgelearn.errors import OptionError
 
-Schedule: TypeAlias = Literal["oneshot", "gradual", "iterative"]
+Schedule: TypeAlias = Literal["oneshot", "gradual", "iterative", "dynamic"]
 SCHEDULES: tuple[Schedule, ...] = get_args(Schedule)
 RAMP = 2 / 3
 """The share of epochs in which sparsity grows; in the rest the network learns with what is left."""
@@ -24,12 +24,16 @@ def sparsities(schedule: Schedule, sparsity: float, epochs: int) -> list[float]:
         the same share of what is left every time, ``1 - (1 - s)^t`` (Han et al. 2015; Frankle &
         Carbin 2019).
 
+    ``dynamic``
+        all of it before the first epoch, and other weights after each
+        (`edgelearn.sparsity.regrowth`).
+
     t grows from 1 / n to 1 in the first n epochs, two thirds of all.
 
     Raises
     ------
     OptionError
-        If sparsity should grow in no epochs.
+        If sparsity should grow, or weights should change places, in no epochs.
 
     >>> [round(s, 3) for s in sparsities("gradual", 0.9, 6)]
     [0.52, 0.787, 0.886, 0.9, 0.9, 0.9]
@@ -39,10 +43,12 @@ def sparsities(schedule: Schedule, sparsity: float, epochs: int) -> list[float]:
     if epochs < 1:
         raise OptionError(
             f"schedule {schedule!r}",
-            expected="epochs of learning in which sparsity grows",
+            expected="epochs of learning on the way",
             got="none",
             fix="add e.g. --retrain 10, or prune with --schedule oneshot",
         )
+    if schedule == "dynamic":
+        return [sparsity] * epochs
     ramp = max(1, round(RAMP * epochs))
     times = [min(1.0, (epoch + 1) / ramp) for epoch in range(epochs)]
     if schedule == "gradual":

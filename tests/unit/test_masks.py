@@ -16,6 +16,7 @@ from edgelearn.sparsity.masks import (
     require_weights,
     sparsity_of,
 )
+from edgelearn.sparsity.regrowth import exchanged
 from edgelearn.sparsity.schedules import SCHEDULES, sparsities
 
 SHAPES = [(50, 150), (64, 64), (7, 3), (128, 10)]
@@ -149,6 +150,33 @@ def test_what_is_zero_goes_first_so_masks_only_shrink():
     assert not (after & ~before & 1).any()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("pattern", BLOCKS)
+def test_weak_blocks_change_places(pattern, shape, share):
+    w, gradient = weights(shape), weights(shape, 1)
+    mask = magnitude_masks({"w": w}, 0.4, pattern)["w"]
+    found = exchanged(mask, w * mask, gradient, share, pattern)
+    blocks = block_rows(w * mask, pattern)
+    pulls = [pull for pull, _ in block_rows(gradient, pattern)]
+    there = [bool(mask[places[0]]) for _, places in blocks]
+    count = min(round(share * sum(there)), len(there) - sum(there))
+    inside = sorted((mean, n) for n, (mean, _) in enumerate(blocks) if there[n])
+    outside = sorted((-pulls[n], n) for n in range(len(blocks)) if not there[n])
+    expected = {n for n, stays in enumerate(there) if stays}
+    expected -= {n for _, n in inside[:count]}
+    expected |= {n for _, n in outside[:count]}
+    assert {n for n, (_, places) in enumerate(blocks) if found[places[0]]} == expected
+    for _, places in blocks:
+        assert len({int(found[place]) for place in places}) == 1
+    assert found.dtype == np.uint8
+
+
+def test_only_blocks_change_places():
+    with pytest.raises(UnknownName, match="pattern of blocks"):
+        exchanged(np.ones((4, 4), np.uint8), weights((4, 4)), weights((4, 4)), 0.1, "2:4")
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 3, 10])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_schedules_grow_to_the_sparsity(schedule, epochs):
@@ -156,7 +184,7 @@ def test_schedules_grow_to_the_sparsity(schedule, epochs):
     assert len(found) == epochs
     assert found == sorted(found)
     assert found[-1] == pytest.approx(0.9)
-    if schedule == "oneshot":
+    if schedule in ("oneshot", "dynamic"):
         assert found[0] == 0.9
 
 
@@ -169,7 +197,7 @@ def test_schedules_follow_their_formulas():
     assert left[1] / left[0] == pytest.approx(left[0])
 
 
-@pytest.mark.parametrize("schedule", ["gradual", "iterative"])
+@pytest.mark.parametrize("schedule", ["gradual", "iterative", "dynamic"])
 def test_growing_needs_epochs(schedule):
     assert sparsities("oneshot", 0.9, 0) == [0.9]
     with pytest.raises(OptionError, match="--retrain"):

@@ -10,12 +10,14 @@ import pytest
 
 from edgelearn import adapting, modelfile, workflow
 from edgelearn.config import parse_recipe
-from edgelearn.engine import working_set_bytes
+from edgelearn.engine import Buffers, train_step, working_set_bytes
 from edgelearn.errors import ModelFileError, OptionError
 from edgelearn.evaluation import evaluate
 from edgelearn.ir import store
 from edgelearn.masking import PruneConfig, choose_masks, masked, matrices
 from edgelearn.network import build
+from edgelearn.pruning import local_gradients
+from edgelearn.sparsity.regrowth import exchanged_share
 from edgelearn.trainer import Observer, fit
 
 
@@ -30,7 +32,7 @@ def recipe_of(model, **settings):
     return msgspec.structs.replace(model.recipe, train=train)
 
 
-@pytest.mark.parametrize("schedule", ["oneshot", "gradual", "iterative"])
+@pytest.mark.parametrize("schedule", ["oneshot", "gradual", "iterative", "dynamic"])
 def test_retraining_regains_accuracy_under_the_masks(trained, digits, schedule):
     before = {key: value.copy() for key, value in trained.network.stored().items()}
     told = []
@@ -47,7 +49,8 @@ def test_retraining_regains_accuracy_under_the_masks(trained, digits, schedule):
     after = evaluate(model.network, digits.x_test, digits.y_test).accuracy
     assert report.accuracy_after_retrain[-1] == after
     w = model.network.blocks[0].params["w"]
-    assert np.count_nonzero(w) == report.nonzero == round(0.05 * w.size)
+    assert np.count_nonzero(w) == report.nonzero
+    assert model.network.blocks[0].masks["w"].sum() == round(0.05 * w.size)
     for key, value in trained.network.stored().items():
         assert np.array_equal(value, before[key])
 
@@ -58,6 +61,35 @@ def test_sparsity_grows_as_the_schedule_says(trained, digits):
     assert grown[0] == pytest.approx(0.9 * (1 - 0.75**3))
     assert grown == sorted(grown)
     assert grown[3:] == [0.9, 0.9, 0.9]
+
+
+def test_weights_go_where_the_local_gradient_is_largest(trained, digits):
+    first = choose_masks(trained.network, PruneConfig(), 0.95)["dense1.w"]
+    model, _ = pruned(trained, digits, sparsity=0.95, schedule="dynamic", retrain=3)
+    last = model.network.blocks[0].masks["w"]
+    moved = int((last & ~first & 1).sum())
+    assert 0 < moved <= round(exchanged_share(1, 3) * first.sum())
+    fixed, _ = pruned(trained, digits, sparsity=0.95, retrain=3)
+    assert np.array_equal(fixed.network.blocks[0].masks["w"], first)
+
+
+def test_local_gradients_are_those_of_a_step(trained, digits):
+    network = trained.network.with_arrays(trained.network.stored())
+    network = masked(network, choose_masks(network, PruneConfig(), 0.9))
+    before = {key: value.copy() for key, value in network.stored().items()}
+    found = local_gradients(network, digits.x_train[:16], digits.y_train[:16], 16)
+    for key, value in network.stored().items():
+        assert np.array_equal(value, before[key])
+    free = masked(network, {})
+    buffers = Buffers(free, 16)
+    loaded = buffers.load(digits.x_train, digits.y_train, np.arange(16))
+    train_step(buffers, *loaded, 0.5, free.learning())
+    for block in free.blocks:
+        for key, value in block.params.items():
+            name = f"{block.name}.{key}"
+            step = (before[name] - value) / (0.5 * block.lr_scale)
+            np.testing.assert_allclose(found[name], step, atol=1e-5)
+    assert found["dense1.w"][before["dense1.w"] == 0].any()
 
 
 def test_masks_are_in_the_file_and_hold_ever_after(trained, digits, tmp_path):
@@ -168,6 +200,8 @@ def test_a_scope_that_the_network_lacks(trained, digits, scope):
         ({"sparsity": 0.9, "pattern": "2:4"}, "sparsity of 0.5"),
         ({"pattern": "2:4", "schedule": "gradual", "retrain": 3}, "oneshot"),
         ({"sparsity": 0.9, "schedule": "gradual"}, "--retrain"),
+        ({"sparsity": 0.9, "schedule": "dynamic"}, "--retrain"),
+        ({"sparsity": 0.9, "schedule": "dynamic", "pattern": "neuron"}, "pattern of blocks"),
     ],
 )
 def test_what_cannot_be(trained, digits, settings, words):
