@@ -18,7 +18,7 @@ RECIPES = sorted(p for p in MODELS.glob("*.toml") if not p.name.endswith(".budge
 
 def data_of(path, request):
     """Skip unless the recipe's data is shipped or at hand."""
-    if read_recipe(path).dataset.name != "digits":
+    if read_recipe(path).dataset.name not in ("digits", "reber"):
         request.getfixturevalue("mnist_folder")
 
 
