@@ -19,9 +19,10 @@ from edgelearn.arrays import Array
 from edgelearn.config import TrainConfig
 from edgelearn.errors import DataShapeError, Diverged, OptionError
 from edgelearn.evaluation import predict
+from edgelearn.holdout import split
 from edgelearn.network import Network
-from edgelearn.rng import Stream, permutation
-from edgelearn.trainer import Observer, fit
+from edgelearn.progress import Observer
+from edgelearn.trainer import fit
 
 FEWEST = 20
 """Labelled samples that a guard needs at least."""
@@ -131,7 +132,7 @@ def adapt(
         result = _taught(network, x, y, asked, config, observer)
         return result, AdaptReport(config.layers, config.layers, len(x), 0, None, None, None)
     _require_enough(len(x))
-    taught, held = _split(y, config)
+    taught, held = split(y, config.holdout, config.seed)
     right = {"none": _right(network, x[held], y[held])}
     for name, layers in {"last": last, config.layers: asked}.items():
         right[name] = _trial(network, x, y, taught, held, layers, config, observer)
@@ -161,18 +162,6 @@ def _require_enough(samples: int) -> None:
             got=f"{samples}",
             fix="label more samples, or adapt the last layer with --no-guard",
         )
-
-
-def _split(
-    y: NDArray[np.int64], config: AdaptConfig
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows to teach and rows to hold out, about the same share of each class."""
-    order = permutation(config.seed, Stream.SPLIT, 1, len(y))
-    order = order[np.argsort(y[order], kind="stable")]
-    every = round(1 / config.holdout)
-    held = order[every // 2 :: every]
-    taught = np.setdiff1d(order, held)
-    return taught, held
 
 
 def _taught(

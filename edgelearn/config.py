@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from edgelearn.datasets import Source
 from edgelearn.errors import ConfigError, OptionError, unknown
 from edgelearn.layers import Layer, kinds
-from edgelearn.optimizers import OptimizerKind
 from edgelearn.sparsity.structure import Structure
-from edgelearn.strict import convert, misspelt, parse_toml, read_bytes
+from edgelearn.strict import convert, misspelt, parse_toml, plain, read_bytes
 from edgelearn.targets import ProjectionKind
-
-Method: TypeAlias = Literal["tpsgd", "shallow", "drtp", "dfa", "fa", "bp"]
-Positive = Annotated[int, msgspec.Meta(ge=1)]
-LARGEST = 1e38
-"""What float32 holds: infinity is no setting."""
+from edgelearn.trainconfig import LARGEST, train_config
+from edgelearn.trainconfig import Method as Method  # noqa: PLC0414  of recipes too
+from edgelearn.trainconfig import TrainConfig as TrainConfig  # noqa: PLC0414
 
 
 class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,24 +65,6 @@ class BlockConfig(msgspec.Struct, frozen=True):
     layer: Layer
     local: LocalConfig
     wiring: WiringConfig = WiringConfig()
-
-
-class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[train]``. `lr` is the first learning rate; `lr_schedule` says how it falls.
-
-    `schedule`: "layerwise" trains one layer after the other, each for all `epochs`;
-    "simultaneous" updates all layers in every step. `method`: "tpsgd", or one of the controls of
-    `edgelearn.controls` to compare it with.
-    """
-
-    epochs: Positive = 20
-    batch: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 32
-    lr: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] = 0.05
-    lr_schedule: Literal["constant", "cosine"] = "cosine"
-    seed: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
-    schedule: Literal["layerwise", "simultaneous"] = "layerwise"
-    method: Method = "tpsgd"
-    optimizer: OptimizerKind = "sgd"
 
 
 class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,7 +144,7 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
         dataset=convert(parts.get("dataset"), Source, f"{where}, [dataset]"),
         layers=tuple(blocks),
         input=convert(parts.get("input", {}), InputConfig, f"{where}, [input]"),
-        train=convert(parts.get("train", {}), TrainConfig, f"{where}, [train]"),
+        train=train_config(parts.get("train", {}), f"{where}, [train]"),
         controls=convert(
             parts.get("controls", []), tuple[ControlConfig, ...], f"{where}, [[controls]]"
         ),
@@ -177,20 +156,15 @@ def to_tables(recipe: Recipe) -> dict[str, Any]:
     layers = [
         {
             "kind": block.layer.kind,
-            **_plain(block.layer),
-            **_plain(block.local),
-            **_plain(block.wiring),
+            **plain(block.layer),
+            **plain(block.local),
+            **plain(block.wiring),
         }
         for block in recipe.layers
     ]
     parts = ("dataset", "input", "train", "controls")
-    tables = {key: _plain(getattr(recipe, key)) for key in parts}
+    tables = {key: plain(getattr(recipe, key)) for key in parts}
     return {"name": recipe.name, **tables, "layers": layers}
-
-
-def _plain(settings: object) -> Any:
-    """`settings` as JSON gives them: no tuples."""
-    return msgspec.json.decode(msgspec.json.encode(settings))
 
 
 def _block(table: object, where: str) -> BlockConfig:

@@ -18,6 +18,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
+from edgelearn.noise import Noise
 from edgelearn.readout import Workspace
 from edgelearn.wiring import SAMPLE
 
@@ -112,7 +113,9 @@ class Buffers:
     """All arrays that a step of up to `batch` samples needs besides parameters.
 
     With `keep_all` no activation is written over before the step ends, as backpropagation needs
-    it, and there is room for the errors of two layers.
+    it, and there is room for the errors of two layers. `loss` holds the summed loss and the right
+    guesses of what was judged last; `right` counts each block's right guesses while it learns;
+    `noise`, if any, is that of the next step.
     """
 
     def __init__(self, network: Network, batch: int, *, keep_all: bool = False) -> None:
@@ -129,7 +132,9 @@ class Buffers:
         self._scratch = np.empty(sizes.scratch, np.float32)
         self._gradient = np.empty(sizes.gradient, np.float32)
         self._labels = np.empty(batch, np.int64)
-        self.loss = np.zeros(1, np.float32)
+        self.loss = np.zeros(2, np.float32)
+        self.right = [0] * len(network.blocks)
+        self.noise: Noise | None = None
         self._rooms: dict[tuple[int, int], Room] = {}
 
     def sharing(self, network: Network) -> Buffers:
@@ -141,15 +146,19 @@ class Buffers:
     def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
         """Samples and labels of these `rows`, normalised, in the input buffer."""
         batch = _view(self._input, (len(rows), *self.network.in_shape))
-        labels = self._labels[: len(rows)]
         for place, row in enumerate(rows):
             batch[place] = x[row]
-            labels[place] = y[row]
         normalizer = self.network.normalizer
         if normalizer is not None:
             flat = batch.reshape(len(rows), -1)
             kernels.dense.normalize(normalizer.mean.ravel(), normalizer.scale.ravel(), flat)
-        return batch, labels
+        return batch, self.labels(y, rows)
+
+    def labels(self, y: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The labels of these `rows`, in a buffer."""
+        labels = self._labels[: len(rows)]
+        labels[:] = y[rows]
+        return labels
 
     def source(self, index: int, x: F32) -> F32:
         """What block number `index` reads, once those before it ran on the network's input `x`."""
@@ -157,9 +166,16 @@ class Buffers:
         parts = [x if i == SAMPLE else self.room(i, len(x)).out for i in wiring.sources]
         if not wiring.joins:
             return parts[0]
-        joined = _view(self._joined, (len(x), *self.network.blocks[index].in_shape))
+        joined = self.place(index, len(x))
         wiring.write(parts, joined)
         return joined
+
+    def place(self, index: int, samples: int) -> F32:
+        """Where block number `index` reads, unless it reads the sample itself."""
+        block = self.network.blocks[index]
+        if block.wiring.joins:
+            return _view(self._joined, (samples, *block.in_shape))
+        return self.room(block.wiring.sources[0], samples).out
 
     def forward(self, index: int, x: F32) -> Trace[F32]:
         """Block number `index` on its own input `x`."""
@@ -201,17 +217,20 @@ class Buffers:
     def learn(self, index: int, x: F32, labels: NDArray[np.int64], lr: float) -> None:
         """Forward pass and local update of block number `index` on its own input `x`.
 
-        The summed loss before the update is then in `loss`.
+        The summed loss before the update is then in `loss`, with the right guesses. Of sequences
+        those count that are made at the end.
         """
         block, room = self.network.blocks[index], self.room(index, len(x))
         readout, rate = block.readout, lr * block.lr_scale
         assert readout is not None  # noqa: S101  only blocks that learn are asked to
-        self.loss[0] = 0
+        self.loss[:] = 0
         optimizer, learned = self.network.optimizer, room.learned
         into, share = optimizer.target(learned, block.moments, self._gradient, rate, len(x))
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
+            guesses = block.scores(room.out, room.space.features).argmax(axis=1)
+            self.loss[1] = (guesses == labels).sum()
         else:
             trace = self.forward(index, x)
             e = readout.error(trace.a, labels, room.space)
@@ -219,14 +238,27 @@ class Buffers:
                 readout.descend(trace.a, share, into["p"], room.space)
             assert room.learner is not None  # noqa: S101  else it has no readout
             room.learner.update(block.params, trace, e, share, into, room.scratch)
+        if self.noise is not None:
+            self.noise.add(index, into, share * len(x))
         optimizer.apply(learned, block.moments, into, rate)
         block.hold_masks()
+        self.right[index] += int(self.loss[1])
 
     def follow(self, index: int, x: F32) -> None:
         """Let block number `index` follow its own input `x`, after its forward pass."""
         block = self.network.blocks[index]
         assert isinstance(block.layer, Follower)  # noqa: S101  else it is not asked to
         block.layer.follow(block.params, x, self.room(index, len(x)).scratch)
+
+    def judge(self, index: int, labels: NDArray[np.int64]) -> None:
+        """Add to `loss` what block number `index` reaches by what it made last; none learns."""
+        block, room = self.network.blocks[index], self.room(index, len(labels))
+        assert block.readout is not None  # noqa: S101  only blocks with one are asked
+        seen = room.out if room.sequence is None else room.sequence.judged(room.out)
+        rows = len(room.space.error)
+        for start in range(0, len(labels), rows):
+            part = slice(start, start + rows)
+            block.readout.error(seen[part], labels[part], room.space.rows(len(labels[part])))
 
 
 def _view(buffer: F32, shape: Shape) -> F32:
@@ -301,5 +333,5 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     masks = sum(mask.nbytes for block in network.blocks for mask in block.masks.values())
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
-    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 4
+    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 8
     return stored + masks + fixed + normalizer + buffers

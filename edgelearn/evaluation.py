@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 import numpy as np
@@ -94,6 +94,33 @@ def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
             for b, h in zip(network.blocks, hits / len(x), strict=True)
         ],
     )
+
+
+def judge(
+    buffers: Buffers, x: Array, y: Array, rows: Array, indices: Collection[int]
+) -> dict[int, tuple[float, float]]:
+    """Mean local loss and accuracy of blocks on these `rows`, in the buffers of training.
+
+    Parameters
+    ----------
+    buffers : Buffers
+    x, y : array
+        As `predict` takes them, and their labels.
+    rows : int64 array
+    indices : collection of int
+        Which blocks; those beyond the last of them are not run.
+    """
+    sums = {index: np.zeros(2) for index in indices}
+    for part in _batches(len(rows), buffers.batch):
+        ready, labels = buffers.load(x, y, rows[part])
+        for index in range(max(indices) + 1):
+            buffers.forward(index, buffers.source(index, ready))
+            if index in sums:
+                buffers.loss[:] = 0
+                buffers.judge(index, labels)
+                sums[index] += buffers.loss
+    means = {index: total / len(rows) for index, total in sums.items()}
+    return {index: (float(loss), float(right)) for index, (loss, right) in means.items()}
 
 
 def _batches(count: int, batch: int) -> Iterator[Array]:

@@ -31,10 +31,10 @@ class Loss(Protocol):
     """
 
     def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
-        """Write the derivative of the summed loss by `a` to `e`; add the loss to `loss`.
+        """Write the derivative of the summed loss by `a` to `e`; add to `loss`.
 
-        a, e: (batch, units); labels: (batch,); loss: (1,). A readout loss leaves its derivative by
-        the scores in `slope`, (batch, classes).
+        a, e: (batch, units); labels: (batch,); loss: (2,), the loss and how many guesses are right.
+        A readout loss leaves its derivative by the scores in `slope`, (batch, classes).
         """
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
@@ -74,11 +74,15 @@ class ReadoutLoss(LocalLoss):
     def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
         if p is None:
             e[:] = a
-            self.derive(labels, e, loss)
+            self._judge(labels, e, loss)
             return
         np.matmul(a, p.T, out=slope)
-        self.derive(labels, slope, loss)
+        self._judge(labels, slope, loss)
         np.matmul(slope, p, out=e)
+
+    def _judge(self, labels: Array, scores: F32, loss: F32) -> None:
+        kernels.errors.count_right(labels, scores, loss)
+        self.derive(labels, scores, loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         if p is None:
@@ -96,10 +100,23 @@ class ReadoutLoss(LocalLoss):
 
 
 class TargetLoss(LocalLoss):
-    """A distance of the activation from its target, the row ``p[label]``."""
+    """A distance of the activation from its target, the row ``p[label]``.
+
+    Its guess is the class whose target has the largest product with the activation.
+    """
 
     def row_norm(self, gain: float, units: int) -> float:
         return gain * math.sqrt(units)
+
+    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        targets = _targets(p)
+        np.matmul(a, targets.T, out=slope)
+        kernels.errors.count_right(labels, slope, loss)
+        self.distance(a, labels, targets, e, loss)
+
+    @abstractmethod
+    def distance(self, a: F32, labels: Array, p: F32, e: F32, loss: F32) -> None:
+        """Write the derivative of the summed distance by `a` to `e`; add the distance to `loss`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +186,8 @@ class SquaredDistance(TargetLoss):
     kind: ClassVar[str] = "l2"
     gain: ClassVar[float] = 1.0
 
-    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
-        kernels.errors.squared(labels, _targets(p), a, e, loss)
+    def distance(self, a: F32, labels: Array, p: F32, e: F32, loss: F32) -> None:
+        kernels.errors.squared(labels, p, a, e, loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         return b.binary("sub", a, b.apply(Gather(), _targets(p), labels)), None
@@ -183,8 +200,8 @@ class AbsoluteDistance(TargetLoss):
     kind: ClassVar[str] = "l1"
     gain: ClassVar[float] = 1.0
 
-    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
-        kernels.errors.absolute(labels, _targets(p), a, e, loss)
+    def distance(self, a: F32, labels: Array, p: F32, e: F32, loss: F32) -> None:
+        kernels.errors.absolute(labels, p, a, e, loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         return b.unary("sign", b.binary("sub", a, b.apply(Gather(), _targets(p), labels))), None
@@ -202,6 +219,7 @@ class Likelihood:
     """Cross-entropy of a head that is a distribution: ``e = a - onehot(label)``, by the scores."""
 
     def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+        kernels.errors.count_right(labels, a, loss)
         kernels.errors.probability_error(labels, a, e, loss)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from edgelearn import __version__
-from edgelearn.arrays import Array, Shape, as_f32
+from edgelearn.arrays import F32, Array, Shape, as_f32
 from edgelearn.config import Recipe, parse_recipe, to_tables
 from edgelearn.datasets import Dataset
 from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileError, UsageError
@@ -21,28 +21,33 @@ from edgelearn.lowering import MASK_SUFFIX, to_graph, to_train_graph
 from edgelearn.masking import masked
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
+from edgelearn.progress import EpochReport, Progress, Standing
 from edgelearn.rng import Stream, permutation
 from edgelearn.streaming import to_stream_graph
-from edgelearn.trainer import Position
+from edgelearn.strict import plain
 from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
 GOLDEN_LR = 0.05
+BEST = "best/"
+"""What the names of the best parameters of a stage begin with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
     """What a model file holds, ready to learn on.
 
-    `position` is where training stopped, None when it was finished; `golden` is a few real
-    samples and labels with which an export is checked; `card` says how the model was made.
+    `standing` is where training stopped, None when it was finished; `golden` is a few real
+    samples and labels with which an export is checked; `card` says how the model was made, and
+    `history` what each epoch reached.
     """
 
     network: Network
     recipe: Recipe
-    position: Position | None
+    standing: Standing | None
     golden: Mapping[str, Array]
     card: Mapping[str, Any]
+    history: tuple[EpochReport, ...] = ()
 
 
 def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
@@ -57,16 +62,19 @@ def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
 
 def to_bundle(model: Model) -> Bundle:
     """`model` as Graphs of both phases, metadata and golden samples."""
-    network = model.network
+    network, standing = model.network, model.standing
     meta = {
         "edgelearn": __version__,
         "recipe": to_tables(model.recipe),
         "classes": list(network.classes),
         "card": dict(model.card),
-        "position": None if model.position is None else msgspec.to_builtins(model.position),
+        "history": plain(model.history),
+        "position": None if standing is None else plain(standing.progress),
     }
     graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
-    return Bundle(graphs, meta, dict(model.golden))
+    best = {} if standing is None else standing.best
+    kept = {f"{BEST}{name}": value for name, value in best.items()}
+    return Bundle(graphs, meta, {**model.golden, **kept})
 
 
 def with_stream(bundle: Bundle, where: str) -> Bundle:
@@ -86,7 +94,8 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
     try:
         meta = bundle.meta
         recipe = parse_recipe(meta["recipe"], where)
-        position = msgspec.convert(meta["position"], Position | None)
+        progress = msgspec.convert(meta["position"], Progress | None)
+        history = msgspec.convert(meta.get("history", []), tuple[EpochReport, ...])
         classes = msgspec.convert(meta["classes"], tuple[str, ...])
         card = msgspec.convert(meta["card"], dict[str, Any])
         graph = bundle.graphs["train"]
@@ -106,7 +115,22 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
     for name, value in network.stored().items():
         if value.dtype != np.float32 or not np.isfinite(value).all():
             raise _bad(f"{where}, parameter {name}", "finite float32 numbers", "others")
-    return Model(network, recipe, position, bundle.extra, card)
+    golden = {name: value for name, value in bundle.extra.items() if not name.startswith(BEST)}
+    standing = None
+    if progress is not None:
+        standing = Standing(progress, _best(bundle, network, where))
+    return Model(network, recipe, standing, golden, card, history)
+
+
+def _best(bundle: Bundle, network: Network, where: str) -> dict[str, F32]:
+    """The best parameters of the stage that training stopped in."""
+    kept = {k.removeprefix(BEST): v for k, v in bundle.extra.items() if k.startswith(BEST)}
+    for name, value in kept.items():
+        shape = network.learned(network.learning()).get(name, np.empty(())).shape
+        if value.dtype != np.float32 or value.shape != shape or not np.isfinite(value).all():
+            expected = f"finite float32 numbers of shape {list(shape)}"
+            raise _bad(f"{where}, best {name}", expected, "others")
+    return kept
 
 
 def _check_fit(recipe: Recipe, in_shape: Shape, arrays: Mapping[str, Array], where: str) -> None:

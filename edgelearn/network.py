@@ -106,6 +106,11 @@ class Network:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
         return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
 
+    def learned(self, indices: Collection[int]) -> dict[str, F32]:
+        """What these blocks learn, by the same names."""
+        blocks = [self.blocks[index] for index in indices]
+        return {f"{b.name}.{key}": value for b in blocks for key, value in b.learned().items()}
+
     def fixed(self) -> list[F32]:
         """Every projection that is not learned: it follows from the seed."""
         readouts = [block.readout for block in self.blocks if block.readout is not None]

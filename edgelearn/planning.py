@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelearn.config import Recipe, read_recipe
-from edgelearn.controls import training_bytes
 from edgelearn.datasets import DataSpec, describe
 from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
@@ -15,6 +14,7 @@ from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.modelfile import from_bundle
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer
+from edgelearn.stages import run_bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,10 +42,11 @@ def plan_recipe(path: Path) -> Planned:
 def plan_bundle(bundle: Bundle, where: str = "model") -> Planned:
     """What the model in `bundle` needs."""
     model = from_bundle(bundle, where)
-    return _plan(model.network, model.recipe)
+    samples = model.card.get("train_samples")
+    return _plan(model.network, model.recipe, samples if isinstance(samples, int) else None)
 
 
-def _plan(network: Network, recipe: Recipe) -> Planned:
+def _plan(network: Network, recipe: Recipe, samples: int | None = None) -> Planned:
     batch = recipe.train.batch
     graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
-    return Planned(recipe.name, graphs, batch, training_bytes(network, recipe.train))
+    return Planned(recipe.name, graphs, batch, run_bytes(network, recipe.train, samples))

@@ -17,11 +17,12 @@ from edgelearn.evaluation import evaluate
 from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, wanted_sparsity
 from edgelearn.network import Network
 from edgelearn.optimizers import OPTIMIZERS
+from edgelearn.progress import EpochReport, Observer
 from edgelearn.rng import Stream, permutation
 from edgelearn.sparsity.masks import sparsity_of
 from edgelearn.sparsity.regrowth import exchanged, exchanged_share
 from edgelearn.sparsity.schedules import sparsities
-from edgelearn.trainer import EpochReport, Observer, fit
+from edgelearn.trainer import fit
 
 GRADIENT_BATCHES = 32
 """How many batches say where weights would help."""
@@ -70,7 +71,7 @@ def prune(
     data : Dataset
         Its training part teaches, its test part judges.
     train : TrainConfig
-        How to learn; epochs and schedule are those of `config`.
+        How to learn; see `retraining` for what is not taken from it.
     config : PruneConfig
     observer : Observer, optional
         Told of every step and epoch.
@@ -109,8 +110,8 @@ class _Run:
         return evaluate(self.network, self.data.x_test, self.data.y_test).accuracy
 
     def learn(self, train: TrainConfig, observer: Observer) -> None:
-        """All layers at once, so that every epoch has an accuracy."""
-        config = msgspec.structs.replace(train, epochs=len(self.levels), schedule="simultaneous")
+        """Teach it again, and change masks between epochs as the schedule says."""
+        config = retraining(train, len(self.levels))
 
         def on_epoch(report: EpochReport) -> None:
             observer.on_epoch(report)
@@ -149,6 +150,16 @@ class _Run:
             for key, mask in block.masks.items():
                 mask[:] = masks[f"{block.name}.{key}"]
             block.hold_masks()
+
+
+def retraining(train: TrainConfig, epochs: int) -> TrainConfig:
+    """How a pruned model is taught again: all layers at once, all epochs, by all samples.
+
+    So that every epoch has an accuracy, and what is kept at the end has the last masks.
+    """
+    return msgspec.structs.replace(
+        train, epochs=epochs, schedule="simultaneous", validation=0.0, patience=None
+    )
 
 
 def local_gradients(network: Network, x: Array, y: NDArray[np.int64], batch: int) -> dict[str, F32]:

@@ -16,12 +16,19 @@ from edgelearn.views import View
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workspace:
-    """Room for one readout: features and their error (batch, size), slopes (batch, classes)."""
+    """Room for one readout: features and their error (batch, size), slopes (batch, classes).
+
+    `loss`, (2,), collects the loss and how many guesses are right.
+    """
 
     features: F32
     error: F32
     slopes: F32
     loss: F32
+
+    def rows(self, count: int) -> Workspace:
+        """Its first `count` rows."""
+        return Workspace(self.features[:count], self.error[:count], self.slopes[:count], self.loss)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +69,7 @@ class Readout:
     def error(self, a: F32, labels: Array, space: Workspace) -> F32:
         """The derivative of the summed local loss by `a`, coarse as `Learner.update` takes it.
 
-        Adds the loss to `space.loss`, and leaves in `space` what `descend` needs.
+        Adds to `space.loss`, and leaves in `space` what `descend` needs.
         """
         seen = self.view.of(a, space.features)
         self.loss.error(seen, labels, self.projection, space.slopes, space.error, space.loss)

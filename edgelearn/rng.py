@@ -32,6 +32,7 @@ class Stream(IntEnum):
     START = 7
     BIAS = 8
     RECURRENT = 9
+    NOISE = 12
     DATA = 20
     GRAPH = 21
 
@@ -48,10 +49,16 @@ def bits(seed: int, stream: Stream, index: int, count: int) -> NDArray[np.uint64
     >>> [hex(n) for n in bits(0, Stream.INIT, 0, 2).tolist()]
     ['0x80abe802ac1e182e', '0x949f48c1e9eb8a36']
     """
-    key = np.array([seed & _MASK], np.uint64)
+    places = np.arange(1, count + 1, dtype=np.uint64)
+    return _mix(key(seed, stream, index) + places * np.uint64(_GOLDEN))
+
+
+def key(seed: int, stream: Stream, index: int) -> np.uint64:
+    """What all numbers of one stream follow from: number n is a mix of the key and n."""
+    found = np.array([seed & _MASK], np.uint64)
     for part in (int(stream), index):
-        key = _mix(key + np.uint64((part + 1) * _GOLDEN & _MASK))
-    return _mix(key + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(_GOLDEN))
+        found = _mix(found + np.uint64((part + 1) * _GOLDEN & _MASK))
+    return np.uint64(found[0])
 
 
 def uniform(seed: int, stream: Stream, index: int, shape: Shape, limit: float) -> F32:

@@ -97,6 +97,11 @@ def convert(value: object, kind: type[T], where: str) -> T:
         ) from None
 
 
+def plain(value: object) -> Any:
+    """`value` as JSON gives it: tables and lists, no tuples."""
+    return msgspec.json.decode(msgspec.json.encode(value))
+
+
 def _value_at(value: Any, place: str) -> object:
     """What stands at a place that msgspec named, such as ``.layers[0].units``."""
     for key, index in re.findall(r"\.(\w+)|\[(\d+)\]", place):
@@ -123,15 +128,30 @@ def misspelt(where: str, what: str, name: object, known: Iterable[str]) -> Confi
 
 
 def _words(kind: type, place: str) -> list[str]:
-    """The words that may stand at `place`, if nothing but one of some words may."""
-    info: msgspec.inspect.Type | None = msgspec.inspect.type_info(kind)
+    """The words that may stand at `place`, if words may."""
+    found = [msgspec.inspect.type_info(kind)]
     for key, _ in re.findall(r"\.(\w+)|\[(\d+)\]", place):
-        if isinstance(info, msgspec.inspect.StructType):
-            info = next((f.type for f in info.fields if f.encode_name == key), None)
-        elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
-            info = info.item_type
-    values = info.values if isinstance(info, msgspec.inspect.LiteralType) else ()
-    return [value for value in values if isinstance(value, str)]
+        found = [inner for info in found for inner in _inside(info, key)]
+    values = [info.values for info in found if isinstance(info, msgspec.inspect.LiteralType)]
+    return [value for some in values for value in some if isinstance(value, str)]
+
+
+def _inside(info: msgspec.inspect.Type, key: str) -> list[msgspec.inspect.Type]:
+    """What may stand at `key` of a table, or as an item of a list, of type `info`."""
+    match info:
+        case msgspec.inspect.StructType() if key and key == info.tag_field:
+            return [msgspec.inspect.LiteralType((info.tag,))]
+        case msgspec.inspect.StructType():
+            fields = [f.type for f in info.fields if f.encode_name == key]
+            return [part for field in fields for part in _alternatives(field)]
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
+            return _alternatives(info.item_type)
+        case _:
+            return []
+
+
+def _alternatives(info: msgspec.inspect.Type) -> list[msgspec.inspect.Type]:
+    return list(info.types) if isinstance(info, msgspec.inspect.UnionType) else [info]
 
 
 def _keys(kind: type) -> set[str]:

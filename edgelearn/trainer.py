@@ -1,111 +1,28 @@
-"""Training: schedules, epochs, where one is, and stopping between two steps."""
+"""Training: stages and epochs, stopping between two steps and going on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edgelearn.arrays import Array
+from edgelearn.caching import Cache, cache_bytes
 from edgelearn.config import TrainConfig
 from edgelearn.controls import Control
 from edgelearn.engine import Buffers, train_step
 from edgelearn.errors import Diverged
+from edgelearn.evaluation import judge
+from edgelearn.holdout import split
 from edgelearn.network import Network
+from edgelearn.noise import Noise
+from edgelearn.progress import EpochReport, Observer, Position, Progress, Standing
+from edgelearn.rates import require_room
 from edgelearn.rng import Stream, permutation
-
-Count = Annotated[int, msgspec.Meta(ge=0)]
-
-
-class Position(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How far training has come: the next step to make.
-
-    With the layer-wise schedule a stage is a layer; simultaneous training is one stage.
-    """
-
-    stage: Count = 0
-    epoch: Count = 0
-    step: Count = 0
-
-
-class EpochReport(msgspec.Struct, frozen=True):
-    """One epoch that is done: counted from 1, with the mean loss of the last learning layer."""
-
-    stage: int
-    stages: int
-    layer: str
-    epoch: int
-    epochs: int
-    loss: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observer:
-    """Who is told of a run, and who may stop it between two steps.
-
-    `on_step` is told the position and the mean loss of every step, `on_epoch` of every epoch;
-    `should_stop` is asked before every step.
-    """
-
-    on_step: Callable[[Position, float], None] = lambda _position, _loss: None
-    on_epoch: Callable[[EpochReport], None] = lambda _report: None
-    should_stop: Callable[[], bool] = lambda: False
-
-
-def stages(network: Network, config: TrainConfig) -> list[Sequence[int]]:
-    """Which blocks learn in each stage."""
-    every = network.learning()
-    if config.method == "shallow":
-        return [every[-1:]]
-    layerwise = config.method == "tpsgd" and config.schedule == "layerwise"
-    return [[index] for index in every] if layerwise else [every]
-
-
-def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """The learning rate of one step out of `steps` of a stage.
-
-    >>> learning_rate(TrainConfig(lr=1.0, lr_schedule="cosine"), 5, 10)
-    0.5
-    """
-    if config.lr_schedule == "constant":
-        return config.lr
-    return config.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Step:
-    """One step to make: which samples, which blocks learn, how fast."""
-
-    position: Position
-    rows: NDArray[np.int64]
-    learning: Sequence[int]
-    lr: float
-    ends_epoch: bool
-
-
-def _steps(network: Network, samples: int, config: TrainConfig, start: Position) -> Iterator[_Step]:
-    """Every step from `start` on; each follows from the configuration and its position alone."""
-    per_epoch = math.ceil(samples / config.batch)
-    total = config.epochs * per_epoch
-    plan = stages(network, config)
-    for stage in range(start.stage, len(plan)):
-        for epoch in range(start.epoch, config.epochs):
-            order = permutation(config.seed, Stream.SHUFFLE, epoch, samples)
-            for step in range(start.step, per_epoch):
-                yield _Step(
-                    position=Position(stage, epoch, step),
-                    rows=order[step * config.batch : (step + 1) * config.batch],
-                    learning=plan[stage],
-                    lr=learning_rate(config, epoch * per_epoch + step, total),
-                    ends_epoch=step == per_epoch - 1,
-                )
-            start = Position()
-        start = Position()
+from edgelearn.stages import learning_rate, span, stages
+from edgelearn.stopping import Best
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite becomes one message
@@ -115,9 +32,9 @@ def fit(
     y: Array,
     config: TrainConfig,
     *,
-    start: Position | None = None,
+    start: Standing | None = None,
     observer: Observer | None = None,
-) -> Position | None:
+) -> Standing | None:
     """Train `network` in place.
 
     Parameters
@@ -128,67 +45,163 @@ def fit(
         Not normalised, any number type.
     y : int64 array, shape (samples,)
     config : TrainConfig
-    start : Position, optional
+    start : Standing, optional
         Go on from here; the result is the same to the bit as without the stop.
     observer : Observer, optional
         Who is told, and may stop the run between two steps.
 
     Returns
     -------
-    Position or None
+    Standing or None
         Where it stopped, or None when it is done.
 
     Raises
     ------
+    ConfigError
+        If the phases of the learning rate are longer than a stage.
     Diverged
         If a local loss or a parameter is not finite.
     """
     network.check_input(x)
-    observer = observer or Observer()
-    control = _control(network, config)
-    buffers = control.buffers if control else Buffers(network, config.batch)
-    total, steps = 0.0, 0
-    for step in _steps(network, len(x), config, start or Position()):
-        if observer.should_stop():
-            return step.position
-        samples = buffers.load(x, y, step.rows)
-        if control:
-            loss = control.step(*samples, step.lr)
-        else:
-            loss = train_step(buffers, *samples, step.lr, step.learning)
-        if not math.isfinite(loss):
-            raise _diverged(_place(network, step), f"a local loss of {loss}")
-        total, steps = total + loss, steps + 1
-        observer.on_step(step.position, loss)
-        if step.ends_epoch:
-            observer.on_epoch(_report(network, config, step, total / steps))
-            total, steps = 0.0, 0
+    run = _Run(network, x, y, config, observer or Observer())
+    start = start or Standing()
+    for stage in range(start.progress.stage, len(run.plan)):
+        stopped = run.stage(stage, start)
+        if stopped is not None:
+            return stopped
+        start = Standing()
     for name, value in network.stored().items():
         if not np.isfinite(value).all():
             raise _diverged(f"parameter {name!r}", "NaN or infinity")
     return None
 
 
-def _control(network: Network, config: TrainConfig) -> Control | None:
-    if config.method in ("tpsgd", "shallow"):
+class _Run:
+    """The steps of a run; each follows from the configuration and its position alone."""
+
+    def __init__(
+        self, network: Network, x: Array, y: Array, config: TrainConfig, observer: Observer
+    ) -> None:
+        self.network, self.x, self.y = network, x, y
+        self.config, self.observer = config, observer
+        self.span = span(config, len(x))
+        require_room(config.lr_schedule, self.span)
+        self.rows, self.held = split(y, config.validation, config.seed)
+        self.plan = stages(network, config)
+        self.control = None
+        if config.method not in ("tpsgd", "shallow"):
+            self.control = Control(network, config.method, config.batch, config.seed)
+        self.buffers = self.control.buffers if self.control else Buffers(network, config.batch)
+        self.loss = 0.0
+
+    def stage(self, stage: int, start: Standing) -> Standing | None:
+        """All epochs of a stage from `start` on; where it was stopped, or None."""
+        learning, progress = self.plan[stage], start.progress
+        best = Best(self.network.learned(learning), self.config.patience)
+        best.resume(progress.best, progress.stale, start.best)
+        self._count(learning, progress)
+        cache = self._cache(learning)
+        first = progress.step
+        for epoch in range(progress.epoch, self.config.epochs):
+            if best.exhausted:
+                break
+            order = permutation(self.config.seed, Stream.SHUFFLE, epoch, len(self.rows))
+            for step in range(first, self.span.epoch_steps):
+                position = Position(stage, epoch, step)
+                if self.observer.should_stop():
+                    return self._standing(position, best)
+                self._step(position, order, cache)
+            self._end_epoch(stage, epoch, best)
+            self._count(learning, Progress())
+            first = 0
+        best.restore()
         return None
-    return Control(network, config.method, config.batch, config.seed)
 
+    def _count(self, learning: Sequence[int], progress: Progress) -> None:
+        """Begin to count an epoch, or go on with one."""
+        self.loss = progress.loss
+        self.buffers.right = [0] * len(self.network.blocks)
+        for index, right in zip(learning, progress.right, strict=False):
+            self.buffers.right[index] = right
 
-def _report(network: Network, config: TrainConfig, step: _Step, loss: float) -> EpochReport:
-    return EpochReport(
-        stage=step.position.stage + 1,
-        stages=len(stages(network, config)),
-        layer=network.blocks[max(step.learning)].name,
-        epoch=step.position.epoch + 1,
-        epochs=config.epochs,
-        loss=loss,
-    )
+    def _cache(self, learning: Sequence[int]) -> Cache | None:
+        """What the learning layer reads, if that fits."""
+        needed = cache_bytes(self.network, learning, len(self.rows))
+        if not 0 < needed <= self.config.cache_bytes or len(self.rows) < self.config.batch:
+            return None
+        return Cache(self.buffers, learning[0], self.x, self.y, self.rows)
 
+    def _step(self, position: Position, order: NDArray[np.int64], cache: Cache | None) -> None:
+        batch, step = self.config.batch, position.step
+        places = order[step * batch : (step + 1) * batch]
+        rows = self.rows[places]
+        number = position.epoch * self.span.epoch_steps + step
+        lr = learning_rate(self.config, number, self.span)
+        if self.config.gradient_noise:
+            self.buffers.noise = Noise(self.config.gradient_noise, self.config.seed, number)
+        if cache and len(rows) == batch:
+            loss = cache.learn(places, self.buffers.labels(self.y, rows), lr)
+        elif self.control:
+            loss = self.control.step(*self.buffers.load(self.x, self.y, rows), lr)
+        else:
+            samples = self.buffers.load(self.x, self.y, rows)
+            loss = train_step(self.buffers, *samples, lr, self.plan[position.stage])
+        self._require_finite(loss, position)
+        self.loss += loss
+        self.observer.on_step(position, loss)
 
-def _place(network: Network, step: _Step) -> str:
-    name = network.blocks[max(step.learning)].name
-    return f"layer {name!r}, epoch {step.position.epoch + 1}, step {step.position.step + 1}"
+    def _end_epoch(self, stage: int, epoch: int, best: Best) -> None:
+        """Judge by the held-out samples, and tell of the epoch."""
+        learning, held_out, held_out_loss = self.plan[stage], {}, None
+        if len(self.held):
+            judged = learning[-1:] if self.control else learning
+            found = judge(self.buffers, self.x, self.y, self.held, judged)
+            held_out_loss, accuracy = found[max(learning)]
+            self._require_finite(held_out_loss, Position(stage, epoch, self.span.epoch_steps - 1))
+            best.tell(-held_out_loss if len(learning) == 1 else accuracy)
+            held_out = {self.network.blocks[i].name: right for i, (_, right) in found.items()}
+        report = EpochReport(
+            stage=stage + 1,
+            stages=len(self.plan),
+            layer=self._name(stage),
+            epoch=epoch + 1,
+            epochs=self.config.epochs,
+            last=epoch + 1 == self.config.epochs or best.exhausted,
+            loss=self.loss / self.span.epoch_steps,
+            accuracies=self._accuracies(learning),
+            held_out_loss=held_out_loss,
+            held_out=held_out,
+        )
+        self.observer.on_epoch(report)
+
+    def _accuracies(self, learning: Sequence[int]) -> dict[str, float]:
+        """Right guesses of this epoch; controls do not ask local readouts."""
+        if self.control:
+            return {}
+        right, count = self.buffers.right, len(self.rows)
+        return {self.network.blocks[i].name: right[i] / count for i in learning}
+
+    def _standing(self, position: Position, best: Best) -> Standing:
+        right = tuple(self.buffers.right[index] for index in self.plan[position.stage])
+        progress = Progress(
+            position.stage,
+            position.epoch,
+            position.step,
+            loss=self.loss,
+            right=right,
+            best=best.score,
+            stale=best.stale,
+        )
+        return Standing(progress, best.copies)
+
+    def _name(self, stage: int) -> str:
+        return self.network.blocks[max(self.plan[stage])].name
+
+    def _require_finite(self, loss: float, position: Position) -> None:
+        if not math.isfinite(loss):
+            at = f"epoch {position.epoch + 1}, step {position.step + 1}"
+            where = f"layer {self._name(position.stage)!r}, {at}"
+            raise _diverged(where, f"a local loss of {loss}")
 
 
 def _diverged(where: str, got: str) -> Diverged:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import platform
-import resource
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,47 +14,24 @@ from threadpoolctl import threadpool_limits
 
 from edgelearn.adapting import AdaptConfig, AdaptReport
 from edgelearn.adapting import adapt as adapt_network
-from edgelearn.config import Method, Recipe, read_recipe
-from edgelearn.controls import training_bytes
+from edgelearn.config import Recipe, read_recipe
 from edgelearn.datasets import Dataset, Source
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
 from edgelearn.evaluation import Evaluation, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
+from edgelearn.holdout import held_out, split
 from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer
 from edgelearn.planning import blank_network
+from edgelearn.progress import EpochReport, Observer, Position, Standing
 from edgelearn.pruning import PruneReport
 from edgelearn.pruning import prune as prune_network
+from edgelearn.reporting import TrainReport, model_card, train_report
+from edgelearn.stages import run_bytes
 from edgelearn.starting import start_from_data
-from edgelearn.trainer import Observer, Position, fit
-
-METHODS: dict[Method, str] = {
-    "tpsgd": "tpSGD family: layer-local learning from random label projections",
-    "shallow": "control: only the head learned",
-    "drtp": "control: direct random target projection",
-    "dfa": "control: direct feedback alignment",
-    "fa": "control: feedback alignment",
-    "bp": "control: backpropagation",
-}
-"""What the model card calls each method."""
-
-
-class TrainReport(msgspec.Struct, frozen=True):
-    """What a finished run reached; SI units, the keys of ``edgelearn train --json``."""
-
-    recipe: str
-    seed: int
-    epochs: int
-    samples: int
-    seconds: float
-    samples_per_second: float
-    accuracy: float
-    loss: float
-    working_set_bytes: int
-    peak_rss_bytes: int
-    layers: list[dict[str, object]]
+from edgelearn.trainer import fit
 
 
 def embedded_recipe(overrides: tuple[str, ...] = ()) -> Recipe:
@@ -95,32 +69,41 @@ def guess_source(path: Path) -> Source:
 
 def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     """Raise `OverBudget` if the working set of training would not fit, before anything runs."""
-    network = blank_network(recipe, dataset.spec)
-    needed = training_bytes(network, recipe.train)
-    if needed <= budget_bytes:
+    network, config = blank_network(recipe, dataset.spec), recipe.train
+    samples = len(dataset.x_train) - held_out(len(dataset.x_train), config.validation)
+
+    def needed(**changes: int) -> int:
+        return run_bytes(network, msgspec.structs.replace(config, **changes), samples)
+
+    if needed() <= budget_bytes:
         return
-    smaller = (
-        msgspec.structs.replace(recipe.train, batch=batch)
-        for batch in range(recipe.train.batch - 1, 0, -1)
-    )
-    fitting = next((c for c in smaller if training_bytes(network, c) <= budget_bytes), None)
-    fix = f"-s train.batch={fitting.batch} fits" if fitting else "use fewer units"
+    fix = "use fewer units"
+    batches = range(config.batch - 1, 0, -1)
+    fitting = next((n for n in batches if needed(batch=n) <= budget_bytes), None)
+    if needed(cache_bytes=0) <= budget_bytes:
+        fix = "-s train.cache_bytes=0 fits"
+    elif fitting:
+        fix = f"-s train.batch={fitting} fits"
     raise OverBudget(
         f"recipe {recipe.name!r}",
         expected=f"a working set of at most {budget_bytes} bytes",
-        got=f"{needed} bytes at batch {recipe.train.batch}",
+        got=f"{needed()} bytes at batch {config.batch}",
         fix=fix,
     )
 
 
 def new_model(recipe: Recipe, dataset: Dataset) -> Model:
-    """The untrained model of `recipe`, its normaliser fitted on the training part."""
-    normalizer = Normalizer.fit(recipe.input, dataset.x_train, dataset.masked)
+    """The untrained model of `recipe`, its normaliser fitted on the samples to learn from."""
+    x, config = dataset.x_train, recipe.train
+    if config.validation:
+        taught, _ = split(dataset.y_train, config.validation, config.seed)
+        x = x[taught]
+    normalizer = Normalizer.fit(recipe.input, x, dataset.masked)
     spec = dataset.spec
     network = build(recipe, spec.in_shape, spec.classes, normalizer)
     with one_thread():
-        start_from_data(network, dataset.x_train)
-    return Model(network, recipe, Position(), golden_samples(dataset, recipe.train.lr), {})
+        start_from_data(network, x)
+    return Model(network, recipe, Standing(), golden_samples(dataset, recipe.train.lr), {})
 
 
 def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, TrainReport | None]:
@@ -133,11 +116,16 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
         raise _other_classes(dataset, model.network.classes, fix)
     config = model.recipe.train
     steps = 0
+    history = list(model.history)
 
     def on_step(position: Position, loss: float) -> None:
         nonlocal steps
         steps += 1
         observer.on_step(position, loss)
+
+    def on_epoch(report: EpochReport) -> None:
+        history.append(report)
+        observer.on_epoch(report)
 
     started = time.perf_counter()
     with one_thread():
@@ -146,43 +134,16 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
             dataset.x_train,
             dataset.y_train,
             config,
-            start=model.position,
-            observer=replace(observer, on_step=on_step),
+            start=model.standing,
+            observer=Observer(on_step, on_epoch, observer.should_stop),
         )
         seconds = time.perf_counter() - started
+        model = replace(model, standing=stopped, history=tuple(history))
         if stopped is not None:
-            return replace(model, position=stopped), None
+            return model, None
         result = evaluate(model.network, dataset.x_test, dataset.y_test)
-    per_step = len(dataset.x_train) / math.ceil(len(dataset.x_train) / config.batch)
-    report = _report(model, dataset, seconds, steps * per_step / seconds, result)
-    card = {
-        "method": METHODS[config.method],
-        "dataset": dataset.name,
-        "train_samples": len(dataset.x_train),
-        "test_samples": len(dataset.x_test),
-        "machine": platform.machine(),
-        **msgspec.to_builtins(report),
-    }
-    return replace(model, position=None, card=card), report
-
-
-def _report(
-    model: Model, dataset: Dataset, seconds: float, samples_per_second: float, result: Evaluation
-) -> TrainReport:
-    config = model.recipe.train
-    return TrainReport(
-        recipe=model.recipe.name,
-        seed=config.seed,
-        epochs=config.epochs,
-        samples=len(dataset.x_train),
-        seconds=seconds,
-        samples_per_second=samples_per_second,
-        accuracy=result.accuracy,
-        loss=result.loss,
-        working_set_bytes=training_bytes(model.network, config),
-        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        layers=[msgspec.to_builtins(layer) for layer in result.layers],
-    )
+    report = train_report(model, dataset, seconds, steps, result)
+    return replace(model, card=model_card(model, dataset, report)), report
 
 
 def _other_classes(dataset: Dataset, known: tuple[str, ...], fix: str) -> DataShapeError:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgelearn import datasets, modelfile, workflow
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def learned(layer, params, x, labels, readout, rate, into):
         np.empty((rows, 0), np.float32),
         np.empty((rows, size), np.float32),
         np.empty((rows, CLASSES), np.float32),
-        np.zeros(1, np.float32),
+        np.zeros(2, np.float32),
     )
     out = np.full((batch, *layer.out_shape(in_shape)), np.nan, np.float32)
     room = scratch(layer, in_shape, batch)

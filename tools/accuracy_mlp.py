@@ -23,7 +23,7 @@ from edgelearn import datasets
 from edgelearn.config import Recipe, parse_recipe
 from edgelearn.datasets import Dataset
 from edgelearn.errors import Diverged
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 from edgelearn.workflow import new_model, train
 
 SEARCH_SAMPLES = 15_000

@@ -22,8 +22,8 @@ from edgelearn import datasets
 from edgelearn.config import ControlConfig, Recipe, read_recipe
 from edgelearn.datasets import Dataset
 from edgelearn.errors import ConfigError, Diverged
+from edgelearn.progress import Observer
 from edgelearn.strict import parse_toml
-from edgelearn.trainer import Observer
 from edgelearn.workflow import new_model, train
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from edgelearn.config import Recipe
 from edgelearn.datasets import Dataset
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 from edgelearn.workflow import new_model, train
 
 

@@ -16,7 +16,8 @@ from edgelearn.cli._output import share, table
 from edgelearn.cli._progress import Watch
 from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
+from edgelearn.pruning import retraining
 
 
 def run(path: Path, data: Path | None, out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,12 +36,8 @@ def run(path: Path, data: Path | None, out: Path, settings: Mapping[str, Any]) -
 
 def _learner(model: Model, epochs: int, lr: float | None) -> Model:
     """`model` with the recipe that it is taught by."""
-    train = msgspec.structs.replace(
-        model.recipe.train,
-        epochs=max(epochs, 1),
-        schedule="simultaneous",
-        lr=lr or model.recipe.train.lr,
-    )
+    train = retraining(model.recipe.train, max(epochs, 1))
+    train = msgspec.structs.replace(train, lr=lr or train.lr)
     return replace(model, recipe=msgspec.structs.replace(model.recipe, train=train))
 
 

@@ -6,6 +6,7 @@ import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,10 +18,11 @@ from edgelearn import datasets, modelfile, workflow
 from edgelearn.cli._output import human_bytes, human_seconds, share, table
 from edgelearn.cli._progress import Watch, downloads
 from edgelearn.config import read_recipe
+from edgelearn.continuing import go_on
 from edgelearn.datasets import Dataset
 from edgelearn.errors import MissingFile, OptionError
 from edgelearn.modelfile import Model
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -69,6 +71,40 @@ def resumed(
     model = modelfile.load(path)
     source = model.recipe.dataset if data is None else workflow.guess_source(data)
     return model, load(source)
+
+
+def model_file(recipe: Path | None, more: int, anneal: int) -> Path | None:
+    """RECIPE if it is a model to go on with; only then may there be `more` epochs or `anneal`."""
+    if recipe is not None and recipe.suffix == ".safetensors":
+        return recipe
+    if more or anneal:
+        raise OptionError(
+            f"option --{'more' if more else 'anneal'}",
+            expected="a model in place of RECIPE, to go on with",
+            got="none" if recipe is None else repr(str(recipe)),
+            fix="write e.g. edgelearn train model.safetensors --anneal 5",
+        )
+    return None
+
+
+def continued(
+    path: Path, data: Path | None, overrides: Sequence[str], more: int, anneal: int
+) -> tuple[Model, Dataset]:
+    """The model at `path`, ready for `more` epochs and then `anneal` of annealing, and its data."""
+    if overrides or not more + anneal:
+        raise OptionError(
+            f"model {str(path)!r}",
+            expected="--more EPOCHS or --anneal EPOCHS, and no -s: the model holds its recipe",
+            got="-s" if overrides else "neither",
+            fix="add --anneal 5, or name a recipe to begin anew",
+        )
+    model = modelfile.load(path)
+    if data is not None:
+        source = workflow.guess_source(data)
+        recipe = msgspec.structs.replace(model.recipe, dataset=source)
+        model = replace(model, recipe=recipe)
+    dataset = load(model.recipe.dataset)
+    return go_on(model, dataset, more, anneal), dataset
 
 
 def load(source: datasets.Source) -> Dataset:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from edgelearn.cli._output import emit, json_option
+
+EPOCHS: dict[str, Any] = {"type": click.IntRange(min=0), "default": 0, "metavar": "EPOCHS"}
 
 
 @click.command(name="train")
@@ -20,6 +23,8 @@ from edgelearn.cli._output import emit, json_option
     help="Where the model goes.",
 )
 @click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
+@click.option("--more", **EPOCHS, help="Train a model longer: RECIPE names it.")
+@click.option("--anneal", **EPOCHS, help="Then let its learning rate fall to settle.")
 @click.option("--budget", help="Refuse to start if the working set is larger, e.g. 24MB.")
 @click.option(
     "-s", "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe."
@@ -30,6 +35,8 @@ def command(
     data: Path | None,
     out: Path,
     resume: bool,
+    more: int,
+    anneal: int,
     budget: str | None,
     overrides: tuple[str, ...],
     as_json: bool,
@@ -38,18 +45,23 @@ def command(
 
     RECIPE is a TOML file; without it, a small network learns the real handwritten digits that
     are shipped with edgelearn. Ctrl-C or SIGTERM leaves a checkpoint that --resume goes on from.
+    A model whose lr_schedule is infinite may stand for RECIPE: it goes on from its plateau.
 
     \b
     Example:
       edgelearn train
       edgelearn train models/mnist-mlp.toml -s train.epochs=5
+      edgelearn train model.safetensors --anneal 2 --out settled.safetensors
     """
     from edgelearn.cli import _training
     from edgelearn.files import require_writable
 
     require_writable(out)
+    model_file = _training.model_file(recipe, more, anneal)
     if resume:
         model, dataset = _training.resumed(out, recipe, data, overrides)
+    elif model_file is not None:
+        model, dataset = _training.continued(model_file, data, overrides, more, anneal)
     else:
         model, dataset = _training.begun(recipe, data, overrides)
     if budget is not None:

@@ -120,5 +120,5 @@ def describe(path: Path) -> dict[str, Any]:
         "format": path.suffix.lower()[1:],
         "bytes": path.stat().st_size,
         "phases": [asdict(facts(phase, graph)) for phase, graph in bundle.graphs.items()],
-        **{key: bundle.meta.get(key) for key in ("classes", "recipe", "card")},
+        **{key: bundle.meta.get(key) for key in ("classes", "recipe", "card", "history")},
     }

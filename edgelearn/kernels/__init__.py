@@ -1,7 +1,7 @@
 """Numba kernels, read (and Numba with them) only when the first one is called.
 
 A kernel is a pure function of arrays: inputs first, outputs last, no result, no allocation,
-no randomness. Each has one signature.
+no state: even noise follows from what it is given. Each has one signature.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgelearn.kernels import lookup as lookup
     from edgelearn.kernels import mingru as mingru
     from edgelearn.kernels import moments as moments
+    from edgelearn.kernels import noise as noise
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
     from edgelearn.kernels import sparse as sparse
@@ -29,6 +30,7 @@ _MODULES = (
     "lookup",
     "mingru",
     "moments",
+    "noise",
     "norms",
     "recurrent",
     "sparse",

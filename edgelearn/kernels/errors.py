@@ -8,6 +8,21 @@ from edgelearn.kernels._jit import F32, Labels, kernel
 
 
 @kernel
+def count_right(labels: Labels, scores: F32, loss: F32) -> None:
+    """Add to the second number of `loss`: in how many rows the label's score is the largest.
+
+    Of equal scores the first counts, as in NumPy's argmax.
+    """
+    for n in range(scores.shape[0]):
+        best = 0
+        for c in range(1, scores.shape[1]):
+            if scores[n, c] > scores[n, best]:
+                best = c
+        if best == labels[n]:
+            loss[1] += scores.dtype.type(1)
+
+
+@kernel
 def softmax_cross_entropy(labels: Labels, logits: F32, loss: F32) -> None:
     """Onto `logits` (batch, classes): ``softmax(logits) - onehot(labels)``; adds to `loss`."""
     for n in range(logits.shape[0]):

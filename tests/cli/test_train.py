@@ -20,7 +20,7 @@ from edgelearn.errors import EdgelearnError
 
 KEYS = [
     *("model", "recipe", "seed", "epochs", "samples", "seconds", "samples_per_second"),
-    *("accuracy", "loss", "working_set_bytes", "peak_rss_bytes", "layers"),
+    *("accuracy", "loss", "working_set_bytes", "peak_rss_bytes", "layers", "history"),
 ]
 QUICK = ("-s", "train.epochs=1")
 
@@ -52,7 +52,7 @@ def test_the_default_learns_the_digits(ask, here):
     assert found["peak_rss_bytes"] > found["working_set_bytes"] > 50_000
     assert [p.name for p in here.iterdir()] == ["model.safetensors"]
     model = modelfile.load(here / "model.safetensors")
-    assert model.position is None
+    assert model.standing is None
     assert model.card["accuracy"] == found["accuracy"]
     assert "loss" in done.err
     assert "Traceback" not in done.err
@@ -139,6 +139,51 @@ def test_mnist_files_as_data(ask, here, mnist_folder):
     assert by_name["accuracy"] == by_path["accuracy"] > 0.85
 
 
+def test_what_is_told_of_each_epoch(ask, small, here):
+    """On stderr one line a stage at least, in the report and in the file every epoch."""
+    done = ask("train", small, "--json", "-s", "train.validation=0.2")
+    assert [epoch["layer"] for epoch in done.json["history"]] == ["dense1"] * 2 + ["dense2"] * 2
+    for epoch in done.json["history"]:
+        (local,), (held_out,) = epoch["accuracies"].values(), epoch["held_out"].values()
+        assert 0 <= local <= 1
+        assert 0 <= held_out <= 1
+    number = r"\d[\d,]*"
+    line = (
+        r"dense2, epoch 2/2: loss \d\.\d{4}, local accuracy \d+\.\d%, "
+        rf"held-out accuracy \d+\.\d%, {number} samples/s, [\d.]+ KiB, \d+\.\d s"
+    )
+    assert re.search(line, done.err), done.err
+    described = ask("inspect", "model.safetensors", "--json").json
+    assert described["history"] == done.json["history"]
+    assert "history" not in described["card"]
+
+
+INFINITE = ("-s", "train.schedule=simultaneous", "-s", "train.lr_schedule=infinite")
+
+
+def test_a_stage_may_end_early(ask, small):
+    wide = ("-s", "train.epochs=50", "-s", "train.validation=0.2", *INFINITE)
+    plain = ask("train", small, "--json", *wide).json
+    early = ask("train", small, "--json", *wide, "-s", "train.patience=2").json
+    assert len(plain["history"]) == 50
+    assert len(early["history"]) < 50
+    assert early["working_set_bytes"] > plain["working_set_bytes"]
+
+
+def test_a_model_on_its_plateau_goes_on(ask, small, here):
+    ask("train", small, *INFINITE)
+    before = (here / "model.safetensors").read_bytes()
+    more = ("train", "model.safetensors", "--json", "--out", "new.safetensors")
+    done = ask(*more, "--more", 3, "--anneal", 1).json
+    assert (done["epochs"], len(done["history"])) == (6, 6)
+    assert (here / "model.safetensors").read_bytes() == before
+    np.savez(here / "new.npz", **np.load(here / "data.npz"))
+    again = ask("train", "new.safetensors", "--json", "--more", 1, "--data", "new.npz").json
+    assert again["epochs"] == 7
+    model = modelfile.load(here / "model.safetensors")
+    assert model.recipe.dataset.path == "new.npz"
+
+
 # What it refuses, before it begins
 
 
@@ -176,12 +221,19 @@ def kept(here):
         (["-s", "layers.0.units=5"], ["E2006"]),
         (["-s", "dataset.name=minst"], ["E2002", "write 'mnist'"]),
         (["-s", "train.lr=inf"], ["E2001", "lr"]),
-        (["--budget", "10"], ["E2005 recipe 'digits-mlp'", "10 bytes", "98732 bytes"]),
+        (["--budget", "10"], ["E2005 recipe 'digits-mlp'", "10 bytes", "98736 bytes"]),
         (["--budget", "abc"], ["E2001 option --budget", "'abc'"]),
         (["--budget", ""], ["E2001 option --budget"]),
         (["--budget", "-5"], ["E2001 option --budget", "'-5'"]),
         (["--budget", "nan"], ["E2001 option --budget"]),
         (["--budget", "24XB"], ["E2001 option --budget", "MiB"]),
+        (["model.safetensors"], ["E2006 model 'model.safetensors'", "--more", "got neither"]),
+        (["model.safetensors", "--more", "1", "-s", "a.b=1"], ["E2006", "no -s"]),
+        (["--anneal", "1"], ["E2006 option --anneal", "a model"]),
+        (["r.toml", "--more", "1"], ["E2006 option --more", "a model"]),
+        (["--resume", "--more", "1"], ["E2006 option --more", "a model"]),
+        (["-s", "train.patience=2"], ["E2001", "[train], patience", "validation = 0.1"]),
+        (["-s", "train.lr_schedule={kind='cosine',warmup=9999}"], ["E2001 train.lr_schedule"]),
         (["--resume", "r.toml"], ["E2006 option --resume", "no recipe"]),
         (["--resume", "-s", "train.epochs=2"], ["E2006 option --resume", "no -s"]),
         (["--resume", "--out", "new"], ["E2003 checkpoint 'new.ckpt.safetensors'", "begin anew"]),
@@ -301,7 +353,7 @@ LONG = ("-s", "train.epochs=40", "-s", "train.batch=4")
 def uninterrupted(digits):
     """The weights of the long run without a stop."""
     recipe = workflow.embedded_recipe(LONG[1::2])
-    from edgelearn.trainer import Observer
+    from edgelearn.progress import Observer
 
     model, _ = workflow.train(workflow.new_model(recipe, digits), digits, Observer())
     return model.network.stored()
@@ -333,7 +385,7 @@ def test_a_signal_leaves_a_checkpoint(started, ask, here, uninterrupted, number,
     assert "Traceback" not in err
     assert (here / "model.safetensors").read_bytes() == b"old model"
     checkpoint = modelfile.load(here / "model.ckpt.safetensors")
-    assert checkpoint.position.stage == 1
+    assert checkpoint.standing.progress.stage == 1
     assert not same(checkpoint.network.stored(), uninterrupted)
     done = ask("train", "--resume", "--json")
     assert list(done.json) == KEYS
@@ -389,12 +441,12 @@ def test_a_kill_never_leaves_a_damaged_model(ask, small, here):
         modelfile.save(here / f"{name}.safetensors", replace(model, golden=large))
     known = [weights(here / "a.safetensors"), weights(here / "b.safetensors")]
     rng = np.random.default_rng(0)
-    for _ in range(8):
+    for wait_s in (*rng.uniform(0.0, 0.06, 8), 2.0):  # the last one is whole on any machine
         with subprocess.Popen(
             [sys.executable, "-c", SAVING], cwd=here, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout.readline() == "ready\n"
-            time.sleep(float(rng.uniform(0.0, 0.06)))
+            time.sleep(wait_s)
             process.kill()
         if (here / "model.safetensors").exists():
             found = weights(here / "model.safetensors")

@@ -10,7 +10,7 @@ import pytest
 from edgelearn import datasets, workflow
 from edgelearn.cli import run
 from edgelearn.config import read_recipe
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 
 MODELS = Path(__file__).parents[2] / "models"
 RECIPES = sorted(p for p in MODELS.glob("*.toml") if not p.name.endswith(".budget.toml"))

@@ -13,9 +13,10 @@ from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.losses import LOSSES, ReadoutLoss
 from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.progress import Observer
 from edgelearn.rng import Stream, permutation
 from edgelearn.runtimes.onnx import OnnxSession
-from edgelearn.trainer import Observer, learning_rate
+from edgelearn.stages import learning_rate, span
 
 STEPS = 20
 LR = 0.01
@@ -105,13 +106,14 @@ def test_one_epoch_by_the_runtime_alone_ends_where_the_engine_does(digits):
     batch, count = recipe.train.batch, len(digits.x_train)
     order = permutation(recipe.train.seed, Stream.SHUFFLE, 0, count)
     starts = range(0, count, batch)
+    length = span(recipe.train, count)
     for step, start in enumerate(starts):
         rows = order[start : start + batch]
         outputs = session.run(
             {
                 "x": digits.x_train[rows].astype(np.float32),
                 "y": digits.y_train[rows],
-                "lr": np.array(learning_rate(recipe.train, step, len(starts)), np.float32),
+                "lr": np.array(learning_rate(recipe.train, step, length), np.float32),
                 **weights,
             }
         )

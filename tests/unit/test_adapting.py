@@ -10,7 +10,7 @@ from edgelearn import workflow
 from edgelearn.adapting import AdaptConfig, adapt, chosen
 from edgelearn.errors import DataShapeError, OptionError
 from edgelearn.evaluation import evaluate
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_training_goes_on_from_a_file_to_the_bit(digits, tmp_path):
     assert report is None
     modelfile.save(path, begun)
     again = modelfile.load(path)
-    fit(again.network, digits.x_train, digits.y_train, again.recipe.train, start=again.position)
+    fit(again.network, digits.x_train, digits.y_train, again.recipe.train, start=again.standing)
     for name, value in whole.network.stored().items():
         assert np.array_equal(value, again.network.stored()[name]), name
 

@@ -17,7 +17,8 @@ from edgelearn.controls._feedback import feedback
 from edgelearn.controls._fused import Fused
 from edgelearn.controls._interpreted import Interpreted
 from edgelearn.ir import plan_arena, run
-from edgelearn.trainer import Observer, stages
+from edgelearn.progress import Observer
+from edgelearn.stages import stages
 
 LR = 0.3
 SEED = 3

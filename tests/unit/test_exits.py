@@ -13,7 +13,7 @@ from edgelearn.evaluation import evaluate, predict
 from edgelearn.exits import EarlyExits
 from edgelearn.ir import run
 from edgelearn.lowering import to_exit_graph, to_graph
-from edgelearn.trainer import Observer
+from edgelearn.progress import Observer
 
 
 @pytest.fixture(scope="module")

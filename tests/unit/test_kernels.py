@@ -52,7 +52,7 @@ def arguments(function, seed=0):
         "logits": floats(batch, units),
         "labels": rng.integers(0, units, batch),
         "scores": floats(batch, units),
-        "loss": np.zeros(1, np.float32),
+        "loss": np.zeros(2, np.float32),
     }
     return [made[name] for name in inspect.signature(function.py_func).parameters if name in made]
 

@@ -9,7 +9,7 @@ import pytest
 from tolerances import ENGINE_F32, GRADIENT
 
 from edgelearn.ir import BATCH, Builder, run
-from edgelearn.losses import LOSSES, Likelihood, ReadoutLoss
+from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
 from edgelearn.rng import Stream, uniform
 from edgelearn.targets import projection
 
@@ -27,7 +27,7 @@ def case(kind, batch):
 
 def measured(kind, a, labels, p):
     """The error and the summed loss as the engine computes them."""
-    e, loss = np.empty_like(a), np.zeros(1, np.float32)
+    e, loss = np.empty_like(a), np.zeros(2, np.float32)
     logits = np.empty((len(a), CLASSES), np.float32)
     LOSSES[kind].error(a.copy(), labels, p, logits, e, loss)
     return e, float(loss[0])
@@ -59,6 +59,21 @@ def test_the_value(kind, batch):
     assert measured(kind, a, labels, p)[1] == pytest.approx(value(kind, a, labels, p), rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", [*KINDS, "head"])
+def test_right_guesses_are_counted(kind):
+    """Those of the scores of evaluation, whichever loss it is."""
+    a, labels, p = case("l2" if kind == "head" else kind, 40)
+    loss: Loss = Likelihood() if kind == "head" else LOSSES[kind]
+    p = None if kind == "head" else p
+    scores = a[:, :CLASSES].copy() if p is None else a @ p.T
+    seen = scores if p is None else a
+    found = np.array([0.5, 3], np.float32)
+    loss.error(seen, labels, p, np.empty((40, CLASSES), np.float32), np.empty_like(seen), found)
+    right = int((scores.argmax(axis=1) == labels).sum())
+    assert 0 < right < 40
+    assert found[1] == 3 + right
+
+
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_error_is_the_slope_of_the_value(kind, batch):
@@ -85,7 +100,7 @@ def test_the_graph_says_the_same(kind, batch):
     e, left, loss = (
         np.empty_like(a),
         np.zeros((batch, CLASSES), np.float32),
-        np.zeros(1, np.float32),
+        np.zeros(2, np.float32),
     )
     LOSSES[kind].error(a, labels, p, left, e, loss)
     np.testing.assert_allclose(outputs[error], e, atol=ENGINE_F32)
@@ -129,7 +144,7 @@ def head(batch):
 @pytest.mark.parametrize("batch", BATCHES)
 def test_the_error_of_a_head(batch):
     a, labels = head(batch)
-    e, loss = np.empty_like(a), np.zeros(1, np.float32)
+    e, loss = np.empty_like(a), np.zeros(2, np.float32)
     Likelihood().error(a.copy(), labels, None, e, e, loss)
     np.testing.assert_allclose(e, a - np.eye(CLASSES)[labels], atol=1e-7)
     assert float(loss[0]) == pytest.approx(-np.log(a[np.arange(batch), labels]).sum(), rel=1e-5)
@@ -142,7 +157,7 @@ def test_the_error_of_a_head(batch):
 
 def test_a_head_that_is_surely_wrong_has_a_finite_loss():
     a = np.array([[1, 0, 0, 0, 0]], np.float32)
-    e, loss = np.empty_like(a), np.zeros(1, np.float32)
+    e, loss = np.empty_like(a), np.zeros(2, np.float32)
     Likelihood().error(a, np.array([3]), None, e, e, loss)
     assert 80 < float(loss[0]) < 100
 

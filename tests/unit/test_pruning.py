@@ -16,9 +16,10 @@ from edgelearn.evaluation import evaluate
 from edgelearn.ir import store
 from edgelearn.masking import PruneConfig, choose_masks, masked, matrices
 from edgelearn.network import build
+from edgelearn.progress import Observer
 from edgelearn.pruning import local_gradients
 from edgelearn.sparsity.regrowth import exchanged_share
-from edgelearn.trainer import Observer, fit
+from edgelearn.trainer import fit
 
 
 def pruned(trained, digits, observer=None, **settings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -10,12 +11,17 @@ import pytest
 
 from edgelearn import engine, modelfile, workflow
 from edgelearn.errors import Diverged
-from edgelearn.trainer import Observer, Position, fit, learning_rate, stages
+from edgelearn.evaluation import evaluate
+from edgelearn.holdout import split
+from edgelearn.progress import Observer, Progress, Standing
+from edgelearn.stages import run_bytes, stages
+from edgelearn.trainer import fit
 
 
-def trained_weights(model, digits, start=None, stop_at=None):
+def trained_weights(model, digits, start=None, stop_at=None, history=None):
     """Train `model`; stop before the step numbered `stop_at` if given."""
     count = 0
+    history = [] if history is None else history
 
     def on_step(_position, _loss):
         nonlocal count
@@ -30,29 +36,42 @@ def trained_weights(model, digits, start=None, stop_at=None):
         digits.y_train,
         model.recipe.train,
         start=start,
-        observer=Observer(on_step=on_step, should_stop=should_stop),
+        observer=Observer(on_step, history.append, should_stop),
     )
 
 
 @pytest.mark.parametrize("schedule", ["layerwise", "simultaneous"])
-@pytest.mark.parametrize("stop_at", [0, 5, 79, 100, 200])
-def test_resuming_is_bit_identical(digits, tmp_path, schedule, stop_at):
-    recipe = workflow.embedded_recipe((f"train.schedule={schedule}", "train.epochs=3"))
-    whole = workflow.new_model(recipe, digits)
-    assert trained_weights(whole, digits) is None
-    model = workflow.new_model(recipe, digits)
-    position = trained_weights(model, digits, stop_at=stop_at)
-    assert position is not None
-    stopped = msgspec.structs.replace(position)
+@pytest.mark.parametrize("stop_at", [0, 5, 71, 72, 150, 200])
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("train.optimizer=adam", "train.lr=0.01", "train.lr_schedule.kind=infinite"),
+        ("train.validation=0.1", "train.patience=1", "train.lr=3", "train.lr_schedule=constant"),
+        ("train.cache_bytes=1_000_000",),
+        ("train.gradient_noise=0.01",),
+    ],
+    ids=["plain", "infinite", "patience", "cached", "noise"],
+)
+def test_resuming_is_bit_identical(digits, tmp_path, schedule, stop_at, more):
+    recipe = workflow.embedded_recipe((f"train.schedule={schedule}", "train.epochs=5", *more))
+    whole, expected = workflow.new_model(recipe, digits), []
+    assert trained_weights(whole, digits, history=expected) is None
+    model, found = workflow.new_model(recipe, digits), []
+    standing = trained_weights(model, digits, stop_at=stop_at, history=found)
+    assert standing is not None
     path = tmp_path / "part.safetensors"
-    modelfile.save(path, modelfile.Model(model.network, recipe, stopped, model.golden, {}))
+    modelfile.save(path, replace(model, standing=standing))
     again = modelfile.load(path)
-    assert again.position == position
-    assert trained_weights(again, digits, start=again.position) is None
+    assert again.standing.progress == standing.progress
+    assert again.standing.best.keys() == standing.best.keys()
+    assert again.golden.keys() == model.golden.keys()
+    assert trained_weights(again, digits, start=again.standing, history=found) is None
+    assert found == expected
     for name, value in whole.network.stored().items():
         assert np.array_equal(again.network.stored()[name], value)
     cold = workflow.new_model(recipe, digits)
-    trained_weights(cold, digits, start=Position(position.stage, 2, 0))
+    trained_weights(cold, digits, start=Standing(Progress(standing.progress.stage, 2, 0)))
     values = cold.network.stored()
     assert any(not np.array_equal(values[n], v) for n, v in whole.network.stored().items())
 
@@ -80,12 +99,87 @@ def test_layerwise_trains_one_layer_at_a_time(digits):
     assert stages(model.network, recipe.train) == [[0], [1]]
 
 
-def test_cosine_falls_from_lr_to_nothing():
-    config = msgspec.structs.replace(workflow.embedded_recipe().train, lr=0.5)
-    rates = [learning_rate(config, step, 100) for step in range(100)]
-    assert rates[0] == 0.5
-    assert rates == sorted(rates, reverse=True)
-    assert 0 < rates[-1] < 0.001
+def model_of(digits, *overrides):
+    return workflow.new_model(workflow.embedded_recipe(overrides), digits)
+
+
+def test_local_accuracy_is_that_of_each_readout_before_the_update(digits):
+    """With a rate of almost nothing, one epoch counts what an evaluation does."""
+    model, history = model_of(digits, "train.schedule=simultaneous", "train.epochs=1"), []
+    config = msgspec.structs.replace(model.recipe.train, lr=1e-30)
+    expected = evaluate(model.network, digits.x_train, digits.y_train)
+    x, y = digits.x_train, digits.y_train
+    assert fit(model.network, x, y, config, observer=Observer(on_epoch=history.append)) is None
+    (report,) = history
+    assert report.accuracies == {layer.name: layer.accuracy for layer in expected.layers}
+    assert len(set(report.accuracies.values())) == 2
+    assert report.held_out == {}
+
+
+def test_local_accuracy_rises_and_is_near_that_of_the_test_part(digits):
+    model = model_of(digits, "train.epochs=4")
+    _, report = workflow.train(model, digits, Observer())
+    assert [(epoch.layer, epoch.epoch) for epoch in report.history] == [
+        *(("dense1", n) for n in (1, 2, 3, 4)),
+        *(("dense2", n) for n in (1, 2, 3, 4)),
+    ]
+    first, *_, last = (epoch.accuracies["dense1"] for epoch in report.history[:4])
+    assert last > first
+    assert abs(last - report.layers[0]["accuracy"]) < 0.05
+    assert "dense2" not in report.history[0].accuracies
+
+
+@pytest.mark.parametrize("schedule", ["layerwise", "simultaneous"])
+def test_held_out_samples_are_judged_and_never_learned_from(digits, schedule):
+    settings = (f"train.schedule={schedule}", "train.epochs=2", "train.validation=0.2")
+    model = model_of(digits, *settings)
+    _, report = workflow.train(model, digits, Observer())
+    taught, held = split(digits.y_train, 0.2, model.recipe.train.seed)
+    assert (report.samples, len(held)) == (len(taught), 252)
+    found = evaluate(model.network, digits.x_train[held], digits.y_train[held])
+    last = report.history[-1]
+    assert last.held_out == {
+        layer.name: layer.accuracy for layer in found.layers if layer.name in last.accuracies
+    }
+    assert last.held_out_loss == pytest.approx(found.loss, rel=1e-5)
+    spoiled = replace(digits, x_train=digits.x_train.copy())
+    spoiled.x_train[held] = 16
+    again = model_of(spoiled, *settings)
+    workflow.train(again, spoiled, Observer())
+    for name, value in model.network.stored().items():
+        assert np.array_equal(again.network.stored()[name], value)
+
+
+@pytest.mark.parametrize("schedule", ["layerwise", "simultaneous"])
+def test_a_stage_ends_when_patience_does_and_keeps_its_best(digits, schedule):
+    """The end of each stage is as if it had ended with its best epoch."""
+    settings = (
+        *(f"train.schedule={schedule}", "train.epochs=30", "train.validation=0.2"),
+        *("train.patience=2", "train.lr=3", "train.lr_schedule=constant"),
+    )
+    model = model_of(digits, *settings)
+    _, report = workflow.train(model, digits, Observer())
+    several = schedule == "simultaneous"
+    for stage in range(1 if several else 2):
+        epochs = [epoch for epoch in report.history if epoch.stage == stage + 1]
+        scores = [e.held_out["dense2"] if several else -e.held_out_loss for e in epochs]
+        best = scores.index(max(scores))
+        assert len(epochs) == best + 1 + 2 < 30
+    _, held = split(digits.y_train, 0.2, model.recipe.train.seed)
+    found = evaluate(model.network, digits.x_train[held], digits.y_train[held])
+    if several:
+        assert found.accuracy == max(scores)
+    else:
+        assert found.loss == pytest.approx(-max(scores), rel=1e-5)
+
+
+def test_the_best_parameters_are_counted(digits):
+    model = model_of(digits, "train.validation=0.1", "train.patience=1")
+    plain = msgspec.structs.replace(model.recipe.train, patience=None)
+    layers = [sum(p.nbytes for p in b.learned().values()) for b in model.network.blocks]
+    assert run_bytes(model.network, model.recipe.train) - run_bytes(model.network, plain) == max(
+        layers
+    )
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
