@@ -42,6 +42,8 @@ class PruneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Compare the weights of all matrices with each other, not of each alone.
     schedule : {"oneshot", "gradual", "iterative", "dynamic"}
         See `edgelearn.sparsity.schedules`.
+    retrain : int
+        Epochs of learning with what is left.
     """
 
     sparsity: float | None = None
@@ -58,8 +60,7 @@ def masked(network: Network, masks: Mapping[str, Mask]) -> Network:
     for block in network.blocks:
         named = {key: f"{block.name}.{key}" for key in block.params}
         own = {key: masks[name] for key, name in named.items() if name in masks}
-        blocks.append(replace(block, masks=own))
-        blocks[-1].hold_masks()
+        blocks.append(block.with_masks(own))
     return replace(network, blocks=tuple(blocks))
 
 

@@ -73,6 +73,12 @@ class Block:
             return {**learned, "p": self.readout.projection}
         return learned
 
+    def with_masks(self, masks: dict[str, Mask]) -> Block:
+        """This block, its arrays shared, with these masks and no others; weights become 0."""
+        for key, mask in masks.items():
+            self.params[key][mask == 0] = 0
+        return replace(self, masks=masks)
+
     def hold_masks(self) -> None:
         """Set to 0 in place what the masks say, as after every step."""
         for key, mask in self.masks.items():
@@ -233,8 +239,7 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes:
     )
     if local.structure is not None:
         u = local.structure.mask(block.params.get("u"), block.name, seed, index)
-        block = replace(block, masks={"u": u})
-        block.hold_masks()
+        block = block.with_masks({"u": u})
     if index == len(recipe.layers) - 1:
         block = replace(block, readout=_head(config, block.out_shape))
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:

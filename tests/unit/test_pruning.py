@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import msgspec
@@ -122,6 +124,22 @@ def test_controls_hold_masks_too(trained, digits, method):
     after = network.blocks[0].params["w"]
     assert not after[masks["dense1.w"] == 0].any()
     assert not np.array_equal(before, after)
+
+
+def test_a_pruned_model_answers_without_a_compiler(trained, digits, tmp_path):
+    model, _ = pruned(trained, digits, sparsity=0.9)
+    path = tmp_path / "pruned.safetensors"
+    modelfile.save(path, model)
+    code = f"""
+import sys
+from pathlib import Path
+from edgelearn import modelfile
+from edgelearn.lowering import to_graph
+to_graph(modelfile.load(Path({str(path)!r})).network)
+print("numba" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_a_mask_is_a_byte_a_weight(trained):
