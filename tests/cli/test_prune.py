@@ -49,6 +49,12 @@ def test_inspect_shows_sparsity_by_matrix(ask, model):
     assert ask("inspect", model, "--json").json["phases"][0]["sparsity"] == {}
 
 
+def test_a_pruned_file_is_smaller(ask, model, here):
+    ask("prune", "--sparsity", "0.95", "--pattern", "1x4", "--out", "p.safetensors")
+    weights = 64 * 128 * 4
+    assert (here / "p.safetensors").stat().st_size < model.stat().st_size - 0.7 * weights
+
+
 def test_a_pruned_training_step_is_exported(ask, model):
     """The gate compares it with the interpreter on real samples, weights after the step too."""
     assert ask("prune", "--sparsity", "0.9", "--out", "p.safetensors").code == 0
