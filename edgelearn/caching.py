@@ -47,9 +47,10 @@ class Cache:
 def cache_bytes(network: Network, learning: Sequence[int], samples: int) -> int:
     """Bytes of a cache for a stage in which these blocks learn, 0 if it would spare nothing.
 
-    That is the case if several learn, or if the block reads the sample itself.
+    That is the case if several learn, if the block reads the sample itself, or if one before it
+    follows the data meanwhile.
     """
-    if len(learning) != 1:
+    if len(learning) != 1 or network.following(learning):
         return 0
     block = network.blocks[learning[0]]
     if set(block.wiring.sources) == {SAMPLE}:

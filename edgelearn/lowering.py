@@ -9,6 +9,7 @@ from edgelearn.ir.ops import ApplyMask, BatchSize, OneHot, Reduce
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.normalize import Normalizer
+from edgelearn.passes.fold import fold
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
 
@@ -20,7 +21,7 @@ def to_graph(network: Network) -> Graph:
     """Inference: input ``x`` (batch, *in_shape), output ``probabilities`` (batch, classes)."""
     b = Builder(network.name)
     *_, (_, _, x) = _emit_blocks(b, network)
-    return b.graph([b.rename(x, "probabilities")])
+    return fold(b.graph([b.rename(x, "probabilities")]))
 
 
 def to_exit_graph(network: Network) -> Graph:
@@ -44,7 +45,7 @@ def to_exit_graph(network: Network) -> Graph:
             scores = readout.emit_scores(b, seen, p)
             answer = scores if readout.is_head else b.softmax(scores)
         found.append(b.rename(answer, f"{block.name}/probabilities"))
-    return b.graph(found)
+    return fold(b.graph(found))
 
 
 def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str, str]]:

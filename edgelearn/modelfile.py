@@ -126,7 +126,7 @@ def _best(bundle: Bundle, network: Network, where: str) -> dict[str, F32]:
     """The best parameters of the stage that training stopped in."""
     kept = {k.removeprefix(BEST): v for k, v in bundle.extra.items() if k.startswith(BEST)}
     for name, value in kept.items():
-        shape = network.learned(network.learning()).get(name, np.empty(())).shape
+        shape = network.changing(network.learning()).get(name, np.empty(())).shape
         if value.dtype != np.float32 or value.shape != shape or not np.isfinite(value).all():
             expected = f"finite float32 numbers of shape {list(shape)}"
             raise _bad(f"{where}, best {name}", expected, "others")

@@ -112,10 +112,12 @@ class Network:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
         return {f"{b.name}.{key}": value for b in self.blocks for key, value in b.stored().items()}
 
-    def learned(self, indices: Collection[int]) -> dict[str, F32]:
-        """What these blocks learn, by the same names."""
-        blocks = [self.blocks[index] for index in indices]
-        return {f"{b.name}.{key}": value for b in blocks for key, value in b.learned().items()}
+    def changing(self, learning: Collection[int]) -> dict[str, F32]:
+        """What changes while these blocks learn, by the same names: followers change too."""
+        found = {self.blocks[index].name: self.blocks[index].learned() for index in learning}
+        for index in self.following(learning):
+            found[self.blocks[index].name] = self.blocks[index].params
+        return {f"{name}.{key}": a for name, arrays in found.items() for key, a in arrays.items()}
 
     def fixed(self) -> list[F32]:
         """Every projection that is not learned: it follows from the seed."""

@@ -47,6 +47,6 @@ def run_bytes(network: Network, config: TrainConfig, samples: int | None = None)
     total = training_bytes(network, config)
     total += largest_cache(network, plan, samples, config.cache_bytes)
     if config.patience is not None:
-        kept = [network.learned(learning) for learning in plan]
+        kept = [network.changing(learning) for learning in plan]
         total += max(sum(value.nbytes for value in learned.values()) for learned in kept)
     return total

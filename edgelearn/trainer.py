@@ -97,7 +97,7 @@ class _Run:
     def stage(self, stage: int, start: Standing) -> Standing | None:
         """All epochs of a stage from `start` on; where it was stopped, or None."""
         learning, progress = self.plan[stage], start.progress
-        best = Best(self.network.learned(learning), self.config.patience)
+        best = Best(self.network.changing(learning), self.config.patience)
         best.resume(progress.best, progress.stale, start.best)
         self._count(learning, progress)
         cache = self._cache(learning)

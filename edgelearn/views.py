@@ -129,7 +129,7 @@ class Cells:
 
     def back(self, e: F32) -> F32:
         cells = e.reshape(len(e), *self.grid)
-        cells *= self.share
+        kernels.spatial.scale_cells(self.share, cells)  # NumPy would make a copy on the way
         return cells
 
     def emit(self, b: Builder, a: str) -> str:

@@ -17,7 +17,8 @@ EPSILON = 1e-5
 
 def known(block: Block) -> bool:
     """Whether `block` has a twin."""
-    return block.layer.kind in TWINS and not getattr(block.layer, "masked", False)
+    single = len(block.in_shape) < 4  # not a sequence of images
+    return block.layer.kind in TWINS and single and not getattr(block.layer, "masked", False)
 
 
 def model(network: Network) -> nn.Module:
@@ -85,18 +86,17 @@ class _Conv(nn.Module):
     def __init__(self, block: Block) -> None:
         super().__init__()
         layer: Any = block.layer
-        top, left, bottom, right = layer.op(block.in_shape).pads
-        self.pads, self.stride = (left, right, top, bottom), layer.stride
-        self.groups = getattr(layer, "groups", 1)
+        op = layer.op(block.in_shape)
+        top, left, bottom, right = op.pads
+        self.pads = (left, right, top, bottom)
+        self.slide = {"stride": op.strides, "dilation": op.dilations, "groups": op.groups}
         self.weight = _parameter(block.params["w"].transpose(3, 2, 0, 1))
         self.bias = _parameter(block.params["b"])
         self.act = _activation(layer.activation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         padded = nn.functional.pad(_images(x), self.pads)
-        z = nn.functional.conv2d(
-            padded, self.weight, self.bias, stride=self.stride, groups=self.groups
-        )
+        z = nn.functional.conv2d(padded, self.weight, self.bias, **self.slide)
         return self.act(z).permute(0, 2, 3, 1)
 
 
@@ -108,11 +108,15 @@ class _Pool(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         top, left, bottom, right = self.op.pads
+        pads, images = (left, right, top, bottom), _images(x)
+        sizes = {"kernel_size": self.op.kernel, "stride": self.op.strides}
         if self.op.kind == "max":
-            padded = nn.functional.pad(_images(x), (left, right, top, bottom), value=-torch.inf)
-            pooled = nn.functional.max_pool2d(padded, self.op.kernel, self.op.strides)
-        else:
-            pooled = nn.functional.avg_pool2d(_images(x), self.op.kernel, self.op.strides)
+            padded = nn.functional.pad(images, pads, value=-torch.inf)
+            pooled = nn.functional.max_pool2d(padded, **sizes)
+        else:  # the mean of what lies within the image
+            inside = nn.functional.pad(torch.ones_like(images[:1, :1]), pads)
+            share = nn.functional.avg_pool2d(inside, **sizes)
+            pooled = nn.functional.avg_pool2d(nn.functional.pad(images, pads), **sizes) / share
         return pooled.permute(0, 2, 3, 1)
 
 

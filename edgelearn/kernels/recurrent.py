@@ -66,13 +66,11 @@ class Carried(NamedTuple):
 @kernel
 def _feed(h: F32, o: F32, fed: F32) -> None:
     """Onto `fed`: what recurrent weights see of states `h`."""
-    if o.shape[0] == 0:
-        fed[:] = h
-        return
-    product(h, o, fed)
+    if o.shape[0] > 0:
+        product(h, o, fed)
     for n in range(fed.shape[0]):
-        for j in range(fed.shape[1]):
-            fed[n, j] = tanh(fed[n, j])
+        for j in range(fed.shape[1]):  # to copy a whole array takes seconds to compile
+            fed[n, j] = tanh(fed[n, j]) if o.shape[0] > 0 else h[n, j]
 
 
 @kernel

@@ -26,10 +26,42 @@ def cell_means(a: F32, rows: int, columns: int, share: F32, out: F32) -> None:
                     pixel = a[frame, i, j]
                     for c in range(pixel.size):
                         cell[c] += pixel[c]
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                for c in range(out.shape[3]):
-                    out[n, i, j, c] *= share[i, j, 0]
+    scale_cells(share, out)
+
+
+@kernel
+def scale_cells(share: F32, cells: F32) -> None:
+    """Onto `cells` (batch, cells down, cells across, channels): each times its `share`."""
+    for n in range(cells.shape[0]):
+        for i in range(cells.shape[1]):
+            for j in range(cells.shape[2]):
+                for c in range(cells.shape[3]):
+                    cells[n, i, j, c] *= share[i, j, 0]
+
+
+@kernel
+def _runs(x: F32, first: int, slide: Slide, out: F32) -> None:
+    """`patches` of all channels without dilation: a row of a window is one run of elements."""
+    sy, sx, _, _, top, left = slide
+    zero = out.dtype.type(0)
+    rows, columns, kh, kw, depth = out.shape
+    size = kw * depth
+    spots = out.reshape(rows, columns, kh, size)
+    for r in range(rows):
+        for a in range(kh):
+            y = (first + r) * sy + a - top
+            inside = 0 <= y < x.shape[0]
+            line = x[y if inside else 0].reshape(x.shape[1] * depth)
+            for j in range(columns):
+                spot, place = spots[r, j, a], (j * sx - left) * depth
+                if inside and place >= 0 and place + size <= line.size:
+                    run = line[place : place + size]
+                    for i in range(size):
+                        spot[i] = run[i]
+                else:
+                    for i in range(size):
+                        real = inside and 0 <= place + i < line.size
+                        spot[i] = line[place + i] if real else zero
 
 
 @kernel
@@ -42,6 +74,9 @@ def patches(x: F32, first: int, channel: int, slide: Slide, out: F32) -> None:
     sy, sx, dy, dx, top, left = slide
     zero = out.dtype.type(0)
     height, width, depth = x.shape[0], x.shape[1], out.shape[4]
+    if dx == 1 and dy == 1 and depth == x.shape[2]:
+        _runs(x, first, slide, out)
+        return
     for r in range(out.shape[0]):
         for a in range(out.shape[2]):
             y = (first + r) * sy + a * dy - top

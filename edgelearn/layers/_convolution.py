@@ -164,12 +164,16 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         code = _activations.code(self.activation)
         _conv.update(g, trace.a.reshape(-1, *g.out), code, trace.x, e, rate, into, scratch)
 
+    def op(self, in_shape: Shape) -> Conv2d:
+        """The operation of the Graph that this is, on samples of `in_shape`."""
+        g, (steps, _) = self._geometry(in_shape), self.form.frames(self.kind, in_shape)
+        return Conv2d(g.strides, g.pads, g.dilations, steps * self.groups)
+
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         shape = b.specs[x].shape[1:]
         g, (steps, _) = self._geometry(shape), self.form.frames(self.kind, shape)
         images = emit_images(b, self.form, self.kind, x)
-        op = Conv2d(g.strides, g.pads, g.dilations, steps * self.groups)
-        z = b.apply(op, images, _emit_repeated(b, params["w"], steps))
+        z = b.apply(self.op(shape), images, _emit_repeated(b, params["w"], steps))
         z = emit_samples(b, z, steps, self.form.sample(shape, g.out))
         return Trace(images, _activations.emit(b, self.activation, b.binary("add", z, params["b"])))
 

@@ -50,8 +50,11 @@ class GlobalPool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         channels = x.shape[-1]
         pooled = out.reshape(-1, channels)
         places = x.reshape(len(pooled), -1, channels)
-        pool = np.mean if self.takes == "mean" else np.max
-        pool(places, axis=1, out=pooled)
+        if self.takes == "max":
+            np.max(places, axis=1, out=pooled)
+        else:
+            np.sum(places, axis=1, out=pooled)
+            pooled *= np.float32(1 / places.shape[1])
         return Trace(x, out)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:

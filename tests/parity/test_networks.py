@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import msgspec
@@ -121,3 +122,17 @@ def test_each_kernel_compiles_one_signature(shaped):
     for module in (kernels.dense, kernels.spatial, kernels.norms, kernels.lookup):
         for name, function in vars(module).items():
             assert len(getattr(function, "signatures", [])) <= 1, name
+
+
+def test_a_step_allocates_next_to_nothing(shaped):
+    """Beyond its buffers: views, and one number or less an input element."""
+    recipe, data = shaped
+    network = workflow.new_model(recipe, data).network
+    buffers = engine.Buffers(network, 32)
+    loaded = buffers.load(data.x_train, data.y_train, np.arange(32))
+    engine.train_step(buffers, *loaded, LR, network.learning())
+    tracemalloc.start()
+    engine.train_step(buffers, *loaded, LR, network.learning())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.25 * engine.working_set_bytes(network, 32)

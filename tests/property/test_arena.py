@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -15,7 +16,7 @@ from tolerances import ENGINE_F32
 
 from edgelearn import workflow
 from edgelearn.errors import GraphError
-from edgelearn.ir import Builder, Graph, plan_arena, run
+from edgelearn.ir import Builder, Graph, Node, plan_arena, run
 from edgelearn.ir.interp import BINARY, UNARY, evaluate
 from edgelearn.ir.ops import AddOuter, Binary, MatMul, Reshape, Unary
 from edgelearn.lowering import to_train_graph
@@ -350,12 +351,13 @@ def test_an_input_is_never_overwritten():
 def test_a_chain_takes_one_buffer_and_a_dead_value_is_no_hole():
     b = Builder("chain")
     x = b.input("x", (64,))
-    first = b.unary("neg", x, name="first")
-    b.unary("abs", x, name="dead")
-    y = first
+    y = first = b.unary("neg", x, name="first")
     for i in range(5):
         y = b.unary("neg", y, name=f"y{i}")
-    graph = b.graph([y])
+    dead = Node(Unary("abs"), ("x",), "dead")
+    live = b.graph([y])
+    specs = {**live.specs, "dead": live.specs[first]}
+    graph = replace(live, nodes=(*live.nodes[:1], dead, *live.nodes[1:]), specs=specs)
     assert plan_arena(graph).size_bytes == 3 * 64 * 4
     check_plan(graph)
     check_runs(graph, feeds_of(graph))

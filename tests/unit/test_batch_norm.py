@@ -8,10 +8,12 @@ import pytest
 
 from edgelearn import engine, modelfile, workflow
 from edgelearn.config import parse_recipe
+from edgelearn.controls import Control
 from edgelearn.ir import run
 from edgelearn.layers.batch_norm import BatchNorm
 from edgelearn.lowering import to_train_graph
-from edgelearn.trainer import Observer, fit
+from edgelearn.progress import Observer
+from edgelearn.trainer import fit
 
 HEAD = {"kind": "dense", "units": 10, "activation": "softmax"}
 NORM = {"kind": "batch_norm", "memory": 50.0}
@@ -115,6 +117,25 @@ def test_training_goes_on_from_a_file_to_the_bit(digits, tmp_path):
     fit(again.network, digits.x_train, digits.y_train, again.recipe.train, start=again.standing)
     for name, value in whole.network.stored().items():
         assert np.array_equal(value, again.network.stored()[name]), name
+
+
+@pytest.mark.parametrize("method", ["drtp", "dfa", "fa", "bp"])
+def test_a_control_moves_the_same_statistics_once(digits, method):
+    """They follow what was there before the step, whatever the step does."""
+    found = []
+    for way in (method, "tpsgd"):
+        network = model_of(digits, NORM, HIDDEN, NORM, HIDDEN, NORM).network
+        control = Control(network, method, 8, seed=0) if way == method else None
+        buffers = control.buffers if control else engine.Buffers(network, 8)
+        x, y = buffers.load(digits.x_train, digits.y_train, np.arange(8))
+        if control:
+            control.step(x, y, 0.1)
+        else:
+            engine.train_step(buffers, x, y, 0.1, network.learning())
+        found.append({k: v for k, v in network.stored().items() if k.startswith("batch_norm")})
+    assert len(found[0]) == 6
+    for name, value in found[0].items():
+        np.testing.assert_allclose(value, found[1][name], atol=1e-6, err_msg=name)
 
 
 def test_a_sample_is_normalised_alike_in_any_batch(model, digits):

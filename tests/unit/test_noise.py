@@ -44,17 +44,18 @@ def test_they_are_normal():
 
 @np.errstate(over="ignore")
 def test_the_variance_falls_as_the_paper_says():
-    def added(step):
+    def added(step, block=2):
         into = {"w": np.zeros((100, 201), np.float32), "b": np.zeros(51, np.float32)}
-        Noise(0.3, seed=1, step=step).add(2, into, rate=0.5)
+        Noise(0.3, seed=1, step=step).add(block, into, rate=0.5)
         return into
 
     for step in (0, 9, 999):
         expected = 0.5 * np.sqrt(0.3 / (1 + step) ** 0.55)
         assert added(step)["w"].std() == pytest.approx(expected, rel=0.03)
-    once, again, other = added(4), added(4), added(5)
+    once, again, other, beside = added(4), added(4), added(5), added(4, block=3)
     assert np.array_equal(once["w"], again["w"])
-    assert abs(np.corrcoef(once["w"].ravel(), other["w"].ravel())[0, 1]) < 0.02
+    for different in (other, beside):
+        assert abs(np.corrcoef(once["w"].ravel(), different["w"].ravel())[0, 1]) < 0.02
     assert abs(np.corrcoef(once["w"].ravel()[:51], once["b"])[0, 1]) < 0.5
 
 

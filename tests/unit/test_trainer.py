@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, modelfile, workflow
+from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import Diverged
 from edgelearn.evaluation import evaluate
 from edgelearn.holdout import split
@@ -103,17 +104,37 @@ def model_of(digits, *overrides):
     return workflow.new_model(workflow.embedded_recipe(overrides), digits)
 
 
-def test_local_accuracy_is_that_of_each_readout_before_the_update(digits):
+@pytest.mark.parametrize("kind", ["dense", "gru", "mingru"])
+def test_local_accuracy_is_that_of_each_readout_before_the_update(digits, kind):
     """With a rate of almost nothing, one epoch counts what an evaluation does."""
-    model, history = model_of(digits, "train.schedule=simultaneous", "train.epochs=1"), []
-    config = msgspec.structs.replace(model.recipe.train, lr=1e-30)
-    expected = evaluate(model.network, digits.x_train, digits.y_train)
-    x, y = digits.x_train, digits.y_train
-    assert fit(model.network, x, y, config, observer=Observer(on_epoch=history.append)) is None
+    tables = to_tables(workflow.embedded_recipe(("train.schedule=simultaneous", "train.epochs=1")))
+    tables["layers"][0] = {"kind": kind, "units": 12}
+    recipe = parse_recipe(tables, "recipe")
+    rows = replace(digits, x_train=digits.x_train.reshape(-1, 8, 8))
+    model, history = workflow.new_model(recipe, rows), []
+    config = msgspec.structs.replace(recipe.train, lr=1e-30)
+    expected = evaluate(model.network, rows.x_train, rows.y_train)
+    observer = Observer(on_epoch=history.append)
+    assert fit(model.network, rows.x_train, rows.y_train, config, observer=observer) is None
     (report,) = history
     assert report.accuracies == {layer.name: layer.accuracy for layer in expected.layers}
     assert len(set(report.accuracies.values())) == 2
     assert report.held_out == {}
+
+
+@pytest.mark.parametrize("kind", ["gru", "mingru"])
+def test_held_out_sequences_are_judged_by_their_last_answer(digits, kind):
+    tables = to_tables(workflow.embedded_recipe(("train.epochs=1", "train.validation=0.1")))
+    tables["layers"][0] = {"kind": kind, "units": 12, "returns": "sequence"}
+    recipe = parse_recipe(tables, "recipe")
+    rows = replace(digits, x_train=digits.x_train.reshape(-1, 8, 8))
+    model, history = workflow.new_model(recipe, rows), []
+    observer = Observer(on_epoch=history.append)
+    fit(model.network, rows.x_train, rows.y_train, recipe.train, observer=observer)
+    _, held = split(rows.y_train, 0.1, 0)
+    expected = evaluate(model.network, rows.x_train[held], rows.y_train[held])
+    found = history[0].held_out | history[1].held_out
+    assert found == {layer.name: layer.accuracy for layer in expected.layers}
 
 
 def test_local_accuracy_rises_and_is_near_that_of_the_test_part(digits):
@@ -171,6 +192,44 @@ def test_a_stage_ends_when_patience_does_and_keeps_its_best(digits, schedule):
         assert found.accuracy == max(scores)
     else:
         assert found.loss == pytest.approx(-max(scores), rel=1e-5)
+
+
+def test_the_best_outlives_a_stop(digits, tmp_path):
+    """Stopped after its best epoch, a stage still ends where patience does, and with that epoch."""
+    settings = ("train.validation=0.2", "train.patience=2", "train.lr=3", "train.batch=100")
+    whole, history = model_of(digits, *settings, "train.lr_schedule=constant"), []
+    trained_weights(whole, digits, history=history)
+    first = [epoch for epoch in history if epoch.stage == 1]
+    assert 2 < len(first) < 30
+    again, found = model_of(digits, *settings, "train.lr_schedule=constant"), []
+    stop = (len(first) - 1) * 11 + 5
+    standing = trained_weights(again, digits, stop_at=stop, history=found)
+    assert standing.progress.stale == 1
+    path = tmp_path / "part.safetensors"
+    modelfile.save(path, replace(again, standing=standing))
+    again = modelfile.load(path)
+    trained_weights(again, digits, start=again.standing, history=found)
+    assert found == history
+    for name, value in whole.network.stored().items():
+        assert np.array_equal(again.network.stored()[name], value)
+
+
+def test_what_follows_the_data_is_kept_with_the_best(digits):
+    """Put back with the parameters that were best: the held-out loss is that of then."""
+    recipe = workflow.embedded_recipe(
+        ("train.epochs=30", "train.validation=0.2", "train.patience=2", "train.lr=3")
+    )
+    tables = to_tables(recipe)
+    tables["layers"].insert(1, {"kind": "batch_norm"})
+    tables["layers"][0]["name"], tables["layers"][2]["name"] = "dense1", "head"
+    model = workflow.new_model(parse_recipe(tables, "recipe"), digits)
+    _, report = workflow.train(model, digits, Observer())
+    epochs = [epoch for epoch in report.history if epoch.layer == "head"]
+    assert not epochs[-3].last
+    assert epochs[-1].last
+    _, held = split(digits.y_train, 0.2, recipe.train.seed)
+    found = evaluate(model.network, digits.x_train[held], digits.y_train[held])
+    assert found.loss == pytest.approx(min(epoch.held_out_loss for epoch in epochs), rel=1e-5)
 
 
 def test_the_best_parameters_are_counted(digits):
