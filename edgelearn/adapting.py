@@ -28,6 +28,10 @@ FEWEST = 20
 """Labelled samples that a guard needs at least."""
 
 
+LOST = 1e30
+"""The squared error of a regression that diverged: worse than any other."""
+
+
 class AdaptConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How to adapt.
 
@@ -53,9 +57,10 @@ class AdaptConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AdaptReport(msgspec.Struct, frozen=True):
-    """What adapting did; accuracies are those on the held-out samples, None without a guard.
+    """What adapting did, on the held-out samples; None without a guard.
 
-    `test_...` are accuracies on a test part, where there is one that is not adapted to.
+    `before`, `last` and `after` are accuracies, or R2 of a regression (None if training diverged);
+    `test_...` are those on a test part, where there is one that is not adapted to.
     `kept` says which layers' changes were kept: what was asked for, "last", or "none".
     """
 
@@ -100,7 +105,7 @@ def chosen(network: Network, layers: str) -> list[int]:
 def adapt(
     network: Network,
     x: Array,
-    y: NDArray[np.int64],
+    y: Array,
     config: AdaptConfig,
     observer: Observer | None = None,
 ) -> tuple[Network, AdaptReport]:
@@ -111,7 +116,7 @@ def adapt(
     network : Network
     x : array, shape (samples, *in_shape)
         Of the new domain, not normalised.
-    y : int64 array, shape (samples,)
+    y : int64 array, shape (samples,), or float32, shape (samples, outputs)
     config : AdaptConfig
     observer : Observer, optional
         Told of every step.
@@ -133,16 +138,16 @@ def adapt(
         return result, AdaptReport(config.layers, config.layers, len(x), 0, None, None, None)
     _require_enough(len(x))
     taught, held = split(y, config.holdout, config.seed)
-    right = {"none": _right(network, x[held], y[held])}
+    faults = {"none": _faults(network, x[held], y[held])}
     for name, layers in {"last": last, config.layers: asked}.items():
-        right[name] = _trial(network, x, y, taught, held, layers, config, observer)
-    kept = _better(right, "last", "none")
+        faults[name] = _trial(network, x, y, taught, held, layers, config, observer)
+    kept = _better(faults, "last", "none")
     if asked != last:
-        kept = _better(right, kept, config.layers)
+        kept = _better(faults, kept, config.layers)
     result = network
     if kept != "none":
         result = _taught(network, x, y, chosen(network, kept), config, observer)
-    scores = {name: float(hits.mean()) for name, hits in right.items()}
+    scores = {name: _mark(network, found, y[held]) for name, found in faults.items()}
     return result, AdaptReport(
         config.layers,
         kept,
@@ -167,7 +172,7 @@ def _require_enough(samples: int) -> None:
 def _taught(
     network: Network,
     x: Array,
-    y: NDArray[np.int64],
+    y: Array,
     layers: Sequence[int],
     config: AdaptConfig,
     observer: Observer | None,
@@ -189,32 +194,46 @@ def _taught(
 def _trial(
     network: Network,
     x: Array,
-    y: NDArray[np.int64],
+    y: Array,
     taught: NDArray[np.int64],
     held: NDArray[np.int64],
     layers: Sequence[int],
     config: AdaptConfig,
     observer: Observer | None,
-) -> NDArray[np.bool_]:
-    """Which held-out samples are right after a trial; none if it diverged."""
+) -> Array:
+    """Faults on the held-out samples after a trial; the worst there are if it diverged."""
     try:
         trial = _taught(network, x[taught], y[taught], layers, config, observer)
     except Diverged:
-        return np.zeros(len(held), np.bool_)
-    return _right(trial, x[held], y[held])
+        return np.full((len(held), 1), 1.0 if network.outputs is None else LOST)
+    return _faults(trial, x[held], y[held])
 
 
-def _right(network: Network, x: Array, y: NDArray[np.int64]) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = predict(network, x).argmax(axis=1) == y
-    return found
+def _faults(network: Network, x: Array, y: Array) -> Array:
+    """1 where the class is wrong, (samples, 1); or squared errors of values (samples, outputs)."""
+    said = predict(network, x)
+    if network.outputs is None:
+        wrong: Array = said.argmax(axis=1) != y
+        return wrong.astype(np.float64)[:, None]
+    gaps: Array = (said.astype(np.float64) - y) / network.outputs.spread
+    return gaps * gaps
 
 
-def _better(right: dict[str, NDArray[np.bool_]], safe: str, bold: str) -> str:
-    """`bold` if it is right where `safe` is wrong more often than chance explains, else `safe`.
+def _mark(network: Network, faults: Array, y: Array) -> float | None:
+    """Accuracy, or R2, which is None where there is none."""
+    if network.outputs is None:
+        return float(1 - faults.mean())
+    spread = y.std(axis=0, dtype=np.float64) / network.outputs.spread
+    if not (spread.all() and faults.max() < LOST):
+        return None
+    return float((1 - faults.mean(axis=0) / spread**2).mean())
 
-    One standard deviation of the difference of paired samples (McNemar): a tie is no reason to
-    move more layers.
+
+def _better(faults: dict[str, Array], safe: str, bold: str) -> str:
+    """`bold` if its faults are fewer than those of `safe` by more than chance explains.
+
+    One standard deviation of the difference of paired samples (of classes, McNemar's test): a tie
+    is no reason to move more layers.
     """
-    gains = int((right[bold] & ~right[safe]).sum())
-    losses = int((right[safe] & ~right[bold]).sum())
-    return bold if gains - losses > np.sqrt(gains + losses) else safe
+    gains = faults[safe].mean(axis=1) - faults[bold].mean(axis=1)
+    return bold if gains.sum() > np.sqrt((gains * gains).sum()) else safe

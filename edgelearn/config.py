@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -17,6 +17,18 @@ from edgelearn.targets import ProjectionKind
 from edgelearn.trainconfig import LARGEST, train_config
 from edgelearn.trainconfig import Method as Method  # noqa: PLC0414  of recipes too
 from edgelearn.trainconfig import TrainConfig as TrainConfig  # noqa: PLC0414
+
+LossKind: TypeAlias = Literal[
+    "cross_entropy",
+    "hinge",
+    "squared_hinge",
+    "l2",
+    "l1",
+    "similarity",
+    "predsim",
+    "mse",
+    "huber",
+]
 
 
 class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,13 +46,18 @@ class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How one layer learns: its local loss, label projection and share of the learning rate.
 
+    A linear head has a loss too: hinge, squared_hinge, or, of a regression, mse or huber. `beta` is
+    the share of similarity in predsim. `chunk`: of a projection of signs, make the rows of so many
+    classes at a time and hold no more, for many classes.
     `learn` = false leaves the layer as it was drawn: a frozen feature of chance, or of the data.
     `structure` lets units of a recurrent layer read some others only.
     """
 
-    loss: Literal["cross_entropy", "hinge", "squared_hinge", "l2", "l1"] = "cross_entropy"
+    loss: LossKind = "cross_entropy"
+    beta: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.99
     projection: ProjectionKind = "orthonormal"
     learn_projection: bool = False
+    chunk: Annotated[int, msgspec.Meta(ge=1, le=1 << 16)] | None = None
     gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None
     lr_scale: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
     learn: bool = True
@@ -107,6 +124,11 @@ class Recipe(msgspec.Struct, frozen=True):
         tables["train"].update(chosen.train, method=chosen.method)
         tables["controls"] = []
         return parse_recipe(tables, f"recipe {self.name!r}, control {chosen.name!r}")
+
+    @property
+    def regresses(self) -> bool:
+        """Whether its head predicts values, no class."""
+        return self.layers[-1].local.loss in ("mse", "huber")
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -19,7 +19,7 @@ from edgelearn.arrays import F32, Array, Shape
 from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.noise import Noise
-from edgelearn.readout import Workspace
+from edgelearn.readout import Readout, Workspace
 from edgelearn.wiring import SAMPLE
 
 
@@ -33,6 +33,7 @@ class _Sizes:
     features: int
     error: int
     slopes: int
+    work: int
     scratch: int
     gradient: int
 
@@ -42,8 +43,7 @@ class _Sizes:
         outs = [batch * math.prod(block.out_shape) for block in blocks]
         joined = [batch * math.prod(b.in_shape) for b in blocks if b.wiring.joins]
         slabs = list(range(len(blocks))) if keep_all else _slabs(network)
-        judged = [(_rows(b, batch), b.readout.view) for b in blocks if b.readout is not None]
-        hidden = [_rows(b, batch) for b in blocks if b.readout and not b.readout.is_head]
+        judged = [(_rows(b, batch), b.readout) for b in blocks if b.readout is not None]
         gradients = [sum(p.size for p in block.learned().values()) for block in blocks]
         return cls(
             input=batch * math.prod(network.in_shape),
@@ -52,9 +52,10 @@ class _Sizes:
                 max(out for out, own in zip(outs, slabs, strict=True) if own == slab)
                 for slab in range(max(slabs) + 1)
             ),
-            features=max(rows * view.size if view.copies else 0 for rows, view in judged),
-            error=2 * max(outs) if keep_all else max(rows * view.size for rows, view in judged),
-            slopes=len(network.classes) * max(hidden, default=0),
+            features=max(rows * r.copied for rows, r in judged),
+            error=2 * max(outs) if keep_all else max(rows * r.view.size for rows, r in judged),
+            slopes=max(rows * r.read_out for rows, r in judged),
+            work=max(r.work_size(rows) for rows, r in judged),
             scratch=max(b.layer.scratch_size(b.in_shape, batch) for b in blocks),
             gradient=max(gradients) if network.optimizer.needs_gradient else 0,
         )
@@ -68,6 +69,7 @@ class _Sizes:
                 self.features,
                 self.error,
                 self.slopes,
+                self.work,
                 self.scratch,
                 self.gradient,
             )
@@ -129,9 +131,10 @@ class Buffers:
         self._features = np.empty(sizes.features, np.float32)
         self._error = np.empty(sizes.error, np.float32)
         self._slopes = np.empty(sizes.slopes, np.float32)
+        self._work = np.empty(sizes.work, np.float32)
         self._scratch = np.empty(sizes.scratch, np.float32)
         self._gradient = np.empty(sizes.gradient, np.float32)
-        self._labels = np.empty(batch, np.int64)
+        self._labels = _label_room(network, batch)
         self.loss = np.zeros(2, np.float32)
         self.right = [0] * len(network.blocks)
         self.noise: Noise | None = None
@@ -143,8 +146,12 @@ class Buffers:
         other.network, other._rooms = network, {}  # noqa: SLF001  of the same class
         return other
 
-    def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, NDArray[np.int64]]:
-        """Samples and labels of these `rows`, normalised, in the input buffer."""
+    def load(self, x: Array, y: Array, rows: NDArray[np.int64]) -> tuple[F32, Array]:
+        """Samples and labels of these `rows`, both on the scale that is learned, in the buffers."""
+        return self.samples(x, rows), self.labels(y, rows)
+
+    def samples(self, x: Array, rows: NDArray[np.int64]) -> F32:
+        """The samples of these `rows`, normalised, in the input buffer."""
         batch = _view(self._input, (len(rows), *self.network.in_shape))
         for place, row in enumerate(rows):
             batch[place] = x[row]
@@ -152,12 +159,14 @@ class Buffers:
         if normalizer is not None:
             flat = batch.reshape(len(rows), -1)
             kernels.dense.normalize(normalizer.mean.ravel(), normalizer.scale.ravel(), flat)
-        return batch, self.labels(y, rows)
+        return batch
 
-    def labels(self, y: Array, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The labels of these `rows`, in a buffer."""
+    def labels(self, y: Array, rows: NDArray[np.int64]) -> Array:
+        """The labels of these `rows`, in a buffer, on the scale that is learned."""
         labels = self._labels[: len(rows)]
         labels[:] = y[rows]
+        if self.network.outputs is not None:
+            self.network.outputs.standardise(labels)
         return labels
 
     def source(self, index: int, x: F32) -> F32:
@@ -192,21 +201,25 @@ class Buffers:
     def _room(self, index: int, samples: int) -> Room:
         block = self.network.blocks[index]
         readout, layer, rows = block.readout, block.layer, _rows(block, samples)
-        view = readout.view if readout else None
-        classes = 0 if readout is None or readout.is_head else len(self.network.classes)
         slab = self._activations[self._slabs[index]]
         return Room(
             out=_view(slab, (samples, *block.out_shape)),
             scratch=self._scratch[: layer.scratch_size(block.in_shape, samples)],
-            space=Workspace(
-                features=_view(self._features, (rows, view.size if view and view.copies else 0)),
-                error=_view(self._error, (rows, view.size if view else 0)),
-                slopes=_view(self._slopes, (rows, classes)),
-                loss=self.loss,
-            ),
+            space=self._space(readout, rows),
             learned=block.learned(),
             learner=layer if isinstance(layer, Learner) else None,
             sequence=layer if isinstance(layer, SequenceLearner) else None,
+        )
+
+    def _space(self, readout: Readout | None, rows: int) -> Workspace:
+        """Where `readout` judges so many rows; without one there is no room."""
+        r = readout
+        return Workspace(
+            features=_view(self._features, (rows, r.copied if r else 0)),
+            error=_view(self._error, (rows, r.view.size if r else 0)),
+            slopes=_view(self._slopes, (rows, r.read_out if r else 0)),
+            loss=self.loss,
+            work=self._work[: r.work_size(rows) if r else 0],
         )
 
     def error(self, index: int, block: Block, samples: int) -> F32:
@@ -214,7 +227,7 @@ class Buffers:
         half = len(self._error) // 2
         return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
 
-    def learn(self, index: int, x: F32, labels: NDArray[np.int64], lr: float) -> None:
+    def learn(self, index: int, x: F32, labels: Array, lr: float) -> None:
         """Forward pass and local update of block number `index` on its own input `x`.
 
         The summed loss before the update is then in `loss`, with the right guesses. Of sequences
@@ -229,8 +242,9 @@ class Buffers:
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
-            guesses = block.scores(room.out, room.space.features).argmax(axis=1)
-            self.loss[1] = (guesses == labels).sum()
+            if readout.guesses:
+                guesses = block.scores(room.out, room.space.features).argmax(axis=1)
+                self.loss[1] = (guesses == labels).sum()
         else:
             trace = self.forward(index, x)
             e = readout.error(trace.a, labels, room.space)
@@ -250,7 +264,7 @@ class Buffers:
         assert isinstance(block.layer, Follower)  # noqa: S101  else it is not asked to
         block.layer.follow(block.params, x, self.room(index, len(x)).scratch)
 
-    def judge(self, index: int, labels: NDArray[np.int64]) -> None:
+    def judge(self, index: int, labels: Array) -> None:
         """Add to `loss` what block number `index` reaches by what it made last; none learns."""
         block, room = self.network.blocks[index], self.room(index, len(labels))
         assert block.readout is not None  # noqa: S101  only blocks with one are asked
@@ -259,6 +273,13 @@ class Buffers:
         for start in range(0, len(labels), rows):
             part = slice(start, start + rows)
             block.readout.error(seen[part], labels[part], room.space.rows(len(labels[part])))
+
+
+def _label_room(network: Network, batch: int) -> Array:
+    """Room for class numbers (batch,), or for the values of a regression (batch, outputs)."""
+    if network.outputs is None:
+        return np.empty(batch, np.int64)
+    return np.empty((batch, network.width), np.float32)
 
 
 def _view(buffer: F32, shape: Shape) -> F32:
@@ -282,7 +303,7 @@ def input_of(index: int, x: F32, buffers: Buffers) -> F32:
 
 
 def train_step(
-    buffers: Buffers, x: F32, labels: NDArray[np.int64], lr: float, learning: Collection[int]
+    buffers: Buffers, x: F32, labels: Array, lr: float, learning: Collection[int]
 ) -> float:
     """One step: each block in `learning` descends its own local loss.
 
@@ -294,7 +315,7 @@ def train_step(
         Made for the network, whose parameters change in place.
     x : array, shape (batch, *in_shape)
         Normalised.
-    labels : int64 array, shape (batch,)
+    labels : int64 array, shape (batch,), or float32, shape (batch, outputs)
     lr : float
         Learning rate; a block's own is ``lr * lr_scale``. The update is the mean over samples.
     learning : collection of int
@@ -333,5 +354,7 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     masks = sum(mask.nbytes for block in network.blocks for mask in block.masks.values())
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
-    buffers = 4 * _Sizes.of(network, batch, keep_all).total + 8 * batch + 8
-    return stored + masks + fixed + normalizer + buffers
+    outputs = 0 if network.outputs is None else network.outputs.nbytes
+    labels = _label_room(network, batch).nbytes
+    buffers = 4 * _Sizes.of(network, batch, keep_all).total + labels + 8
+    return stored + masks + fixed + normalizer + outputs + buffers

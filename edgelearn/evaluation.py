@@ -1,9 +1,10 @@
-"""What a network says, and how well: probabilities, accuracy, local readouts."""
+"""What a network says, and how well: answers, accuracy or errors, local readouts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from edgelearn.arrays import F32, Array
 from edgelearn.engine import Buffers, forward
 from edgelearn.errors import Diverged
-from edgelearn.network import Network
+from edgelearn.network import Block, Network
+from edgelearn.normalize import Outputs
 
 BATCH = 256
 
@@ -34,66 +36,186 @@ class Evaluation(msgspec.Struct, frozen=True):
     confusion: list[list[int]]
     layers: list[LayerReport]
 
+    @property
+    def mark(self) -> float:
+        """The one number by which networks are compared: more is better."""
+        return self.accuracy
+
+    @property
+    def marks(self) -> dict[str, float | None]:
+        """All such numbers, by name."""
+        return {"accuracy": self.accuracy}
+
+
+class FitReport(msgspec.Struct, frozen=True):
+    """One layer of a regression: `r2` is that of its own readout, None where it has none."""
+
+    name: str
+    kind: str
+    params: int
+    r2: float | None
+
+
+class OutputReport(msgspec.Struct, frozen=True):
+    """One output: errors in its units; `r2` is None if its values in the data do not differ."""
+
+    name: str
+    rmse: float
+    mae: float
+    r2: float | None
+
+
+class Fit(msgspec.Struct, frozen=True):
+    """How well a regression does; `rmse`, `mae` and `r2` are means over outputs."""
+
+    rmse: float
+    mae: float
+    r2: float | None
+    loss: float
+    samples: int
+    outputs: list[OutputReport]
+    layers: list[FitReport]
+
+    @property
+    def mark(self) -> float | None:
+        """The one number by which networks are compared: more is better."""
+        return self.r2
+
+    @property
+    def marks(self) -> dict[str, float | None]:
+        """All such numbers, by name."""
+        return {"rmse": self.rmse, "mae": self.mae, "r2": self.r2}
+
+
+Result: TypeAlias = Evaluation | Fit
+
 
 def predict(network: Network, x: Array) -> F32:
-    """Class probabilities, shape (samples, classes), of samples that are not normalised."""
+    """What is said of each class, shape (samples, classes), of samples not normalised.
+
+    Probabilities, or the scores of a linear head: see `Network.answers`. Of a regression the values
+    (samples, outputs), in the units of the training data.
+    """
     network.check_input(x)
     batch = min(BATCH, max(len(x), 1))
     buffers = Buffers(network, batch)
-    result = np.empty((len(x), len(network.classes)), np.float32)
+    result = np.empty((len(x), network.width), np.float32)
     for rows in _batches(len(x), batch):
-        ready, _ = buffers.load(x, np.zeros(len(x), np.int8), rows)
-        result[rows] = forward(ready, buffers)
-    return result
+        result[rows] = forward(buffers.samples(x, rows), buffers)
+    return result if network.outputs is None else network.outputs.restored(result)
 
 
 @np.errstate(over="ignore", invalid="ignore")  # what is not finite becomes one message
-def evaluate(network: Network, x: Array, y: Array) -> Evaluation:
-    """Accuracy, mean cross-entropy, confusion and the accuracy of every layer's readout.
+def evaluate(network: Network, x: Array, y: Array) -> Result:
+    """How well `network` does on samples `x`, not normalised, with labels or values `y`.
 
     Raises
     ------
     Diverged
-        If the probabilities are not finite.
+        If what the head says is not finite.
     """
     network.check_input(x)
-    classes = len(network.classes)
+    outputs = network.outputs
+    return _classified(network, x, y) if outputs is None else _fitted(network, outputs, x, y)
+
+
+def _classified(network: Network, x: Array, y: Array) -> Evaluation:
     buffers = Buffers(network, BATCH)
-    confusion = np.zeros((classes, classes), np.int64)
+    confusion = np.zeros((network.width, network.width), np.int64)
     hits = np.zeros(len(network.blocks))
     loss = 0.0
     for rows in _batches(len(x), BATCH):
-        ready, labels = buffers.load(x, y, rows)
-        for index, block in enumerate(network.blocks):
-            a = buffers.forward(index, buffers.source(index, ready)).a
-            if block.readout is not None:
-                features = buffers.room(index, len(a)).space.features
-                guesses = block.scores(a, features).argmax(axis=1)
+        said, labels, part = _said(buffers, x, y, rows)
+        for index, scores in enumerate(said):
+            if scores is not None:
+                guesses = scores.argmax(axis=1)
                 hits[index] += (guesses == labels).sum()
-        loss -= float(np.log(np.maximum(a[np.arange(len(a)), labels], 1e-37)).sum())
-        np.add.at(confusion, (labels, guesses), 1)
-    if not math.isfinite(loss):
-        raise Diverged(
-            f"model {network.name!r}",
-            expected="finite probabilities",
-            got=f"a loss of {loss}",
-            fix="look at the scale of the data, or train with a lower train.lr",
-        )
+        np.add.at(confusion, (labels, guesses), 1)  # of the last layer, which always has scores
+        loss += part
     return Evaluation(
         accuracy=float(np.trace(confusion)) / len(x),
-        loss=loss / len(x),
+        loss=_finite(network, loss) / len(x),
         samples=len(x),
         confusion=confusion.tolist(),
         layers=[
-            LayerReport(
-                b.name,
-                b.layer.kind,
-                sum(p.size for p in b.params.values()),
-                None if b.readout is None else float(h),
-            )
-            for b, h in zip(network.blocks, hits / len(x), strict=True)
+            LayerReport(*_named(b), float(h) / len(x) if _has_scores(b) else None)
+            for b, h in zip(network.blocks, hits, strict=True)
         ],
     )
+
+
+def _fitted(network: Network, outputs: Outputs, x: Array, y: Array) -> Fit:
+    buffers = Buffers(network, BATCH)
+    squares = np.zeros((len(network.blocks), network.width))
+    gaps = np.zeros(network.width)
+    loss = 0.0
+    for rows in _batches(len(x), BATCH):
+        said, labels, part = _said(buffers, x, y, rows)
+        for index, scores in enumerate(said):
+            if scores is not None:
+                gap = scores.astype(np.float64) - labels
+                squares[index] += (gap * gap).sum(axis=0)
+        gaps += np.abs(gap).sum(axis=0)  # of the last layer, which always has scores
+        loss += part
+    loss = _finite(network, loss) / len(x)
+    spread = outputs.spread.astype(np.float64)
+    total = ((y - y.mean(axis=0, dtype=np.float64)) ** 2).sum(axis=0) / spread**2
+    rmse, mae = np.sqrt(squares[-1] / len(x)) * spread, gaps / len(x) * spread
+    return Fit(
+        rmse=float(rmse.mean()),
+        mae=float(mae.mean()),
+        r2=_r2(squares[-1], total),
+        loss=loss,
+        samples=len(x),
+        outputs=[
+            OutputReport(name, float(rmse[c]), float(mae[c]), _r2(squares[-1, [c]], total[[c]]))
+            for c, name in enumerate(outputs.names)
+        ],
+        layers=[
+            FitReport(*_named(b), _r2(s, total) if _has_scores(b) else None)
+            for b, s in zip(network.blocks, squares, strict=True)
+        ],
+    )
+
+
+def _r2(squares: Array, total: Array) -> float | None:
+    """The share of the variance that is explained, a mean over outputs."""
+    return float((1 - squares / total).mean()) if (total > 0).all() else None
+
+
+def _said(
+    buffers: Buffers, x: Array, y: Array, rows: Array
+) -> tuple[list[Array | None], Array, float]:
+    """What each block says of these samples, None without scores; their labels, summed loss."""
+    ready, labels = buffers.load(x, y, rows)
+    said: list[Array | None] = []
+    for index, block in enumerate(buffers.network.blocks):
+        a = buffers.forward(index, buffers.source(index, ready)).a
+        space = buffers.room(index, len(a)).space
+        said.append(block.scores(a, space.features) if _has_scores(block) else None)
+    buffers.loss[0] = 0
+    buffers.network.head.error(a, labels, space)
+    return said, labels, float(buffers.loss[0])
+
+
+def _has_scores(block: Block) -> bool:
+    return block.readout is not None and block.readout.has_scores
+
+
+def _named(block: Block) -> tuple[str, str, int]:
+    """Name, kind and number of parameters."""
+    return block.name, block.layer.kind, sum(p.size for p in block.params.values())
+
+
+def _finite(network: Network, loss: float) -> float:
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"model {network.name!r}",
+            expected=f"finite {network.answers}",
+            got=f"a loss of {loss}",
+            fix="look at the scale of the data, or train with a lower train.lr",
+        )
+    return loss
 
 
 def judge(

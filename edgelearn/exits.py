@@ -57,10 +57,17 @@ class EarlyExits:
     Raises
     ------
     ConfigError
-        If no hidden block can answer.
+        If no hidden block can answer, or the head gives no probabilities.
     """
 
     def __init__(self, network: Network, threshold: float) -> None:
+        if network.answers != "probabilities":
+            raise ConfigError(
+                f"model {network.name!r}",
+                expected="a head of probabilities, to know when an answer is sure",
+                got=f"one of {network.answers}",
+                fix="train with a softmax head, or leave out --exit-at",
+            )
         self.graph: Graph = to_exit_graph(network).bind(1)
         self.threshold = threshold
         self.layers = [name.partition("/")[0] for name in self.graph.outputs]

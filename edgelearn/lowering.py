@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.ir.ops import ApplyMask, BatchSize, OneHot, Reduce
+from edgelearn.ir.ops import ApplyMask, BatchSize
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.normalize import Normalizer
@@ -18,10 +18,14 @@ MASK_SUFFIX = ".mask"
 
 
 def to_graph(network: Network) -> Graph:
-    """Inference: input ``x`` (batch, *in_shape), output ``probabilities`` (batch, classes)."""
+    """Inference: input ``x`` (batch, *in_shape), one output (batch, classes).
+
+    It is called what it is: ``probabilities``; ``scores`` of a linear head, of which the largest is
+    the answer; or ``values`` (batch, outputs) of a regression, in the units of the training data.
+    """
     b = Builder(network.name)
     *_, (_, _, x) = _emit_blocks(b, network)
-    return fold(b.graph([b.rename(x, "probabilities")]))
+    return fold(b.graph([emit_answer(b, network, x)]))
 
 
 def to_exit_graph(network: Network) -> Graph:
@@ -37,9 +41,7 @@ def to_exit_graph(network: Network) -> Graph:
         if readout is None or not readout.tells_probabilities:
             continue
         with b.scope(f"{block.name}/exit"):
-            p = None
-            if readout.projection is not None:
-                p = b.constant(f"{block.name}.p", readout.projection)
+            p = _emit_projection(b, block, readout)
             layer = block.layer
             seen = layer.emit_judged(b, a) if isinstance(layer, SequenceLearner) else a
             scores = readout.emit_scores(b, seen, p)
@@ -87,12 +89,42 @@ def emit_normalized(b: Builder, normalizer: Normalizer, x: str) -> str:
         return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
 
 
+def _emit_scale(b: Builder, network: Network) -> tuple[str, str] | None:
+    """Mean and spread of the outputs of a regression."""
+    outputs = network.outputs
+    if outputs is None:
+        return None
+    return b.constant("output.mean", outputs.mean), b.constant("output.spread", outputs.spread)
+
+
+def _emit_labels(b: Builder, network: Network, scale: tuple[str, str] | None) -> str:
+    """Labels as they are learned: class numbers, or values that are standardised here."""
+    if scale is None:
+        return b.input("y", (BATCH,), "int64")
+    mean, spread = scale
+    y = b.input("y", (BATCH, network.width))
+    return b.binary("div", b.binary("sub", y, mean), spread)
+
+
+def emit_answer(b: Builder, network: Network, a: str, scale: tuple[str, str] | None = None) -> str:
+    """What the head says, under its name; values in the units of the targets.
+
+    `scale` is that of the outputs, if it is in the Graph already.
+    """
+    scale = scale or _emit_scale(b, network)
+    if scale is not None:
+        mean, spread = scale
+        a = b.binary("add", b.binary("mul", a, spread), mean)
+    return b.rename(a, network.answers)
+
+
 def to_train_graph(network: Network) -> Graph:
     """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
 
-    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); outputs
-    ``probabilities`` (batch, classes) before the update and ``loss`` (), the mean of their
-    cross-entropy. The parameters are states. With ``lr`` = 0 the step is inference.
+    Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); of a regression ``y``
+    is float32 (batch, outputs), in its own units. Outputs are the answer before the update, as
+    `to_graph` calls it, and ``loss`` (), the mean loss of the head, of standardised values. The
+    parameters are states. With ``lr`` = 0 the step is inference.
     """
     step = Step(network, f"{network.name}-train")
     return step.graph(emit_local_learning(step, network))
@@ -111,7 +143,7 @@ class Step:
     ----------
     b : Builder
     x, labels, lr, samples : str
-        Normalised input, labels, learning rate, number of samples.
+        Input and labels on the scale that is learned, learning rate, number of samples.
     params : list of dict of str to str
         Names of what each block computes with: states if it learns them, else constants.
     """
@@ -120,7 +152,8 @@ class Step:
         self.network = network
         self.b = b = Builder(name)
         self.x = _emit_input(b, network)
-        self.labels = b.input("y", (BATCH,), "int64")
+        self._scale = _emit_scale(b, network)
+        self.labels = _emit_labels(b, network, self._scale)
         self.lr = b.input("lr", ())
         self.samples = b.apply(BatchSize(), self.labels, name="samples")
         self.params: list[Names] = []
@@ -171,9 +204,10 @@ class Step:
 
     def graph(self, answer: str) -> Graph:
         """The finished Graph; `answer` is the activation of the head."""
-        b = self.b
-        loss = _emit_loss(b, answer, self.labels)
-        return b.graph([b.rename(answer, "probabilities"), b.rename(loss, "loss")])
+        b, network = self.b, self.network
+        loss = network.head.head_loss.emit_value(b, answer, self.labels)
+        answer = emit_answer(b, network, answer, self._scale)
+        return b.graph([answer, b.rename(loss, "loss")])
 
 
 def emit_local_learning(step: Step, network: Network) -> str:
@@ -201,8 +235,8 @@ def _emit_local(
 ) -> tuple[Trace[str], Descent]:
     """The forward pass of a block that learns, and what makes the nodes of its update."""
     layer, p = block.layer, params.get("p")
-    if p is None and readout.projection is not None:
-        p = b.constant(f"{block.name}.p", readout.projection)
+    if p is None:
+        p = _emit_projection(b, block, readout)
     if isinstance(layer, SequenceLearner):
         learning = layer.emit_learn(b, params, x, labels, readout, p)
         return learning.trace, learning.descend
@@ -217,9 +251,7 @@ def _emit_local(
     return trace, descend
 
 
-def _emit_loss(b: Builder, probabilities: str, y: str) -> str:
-    classes = b.specs[probabilities].shape[-1]
-    tiny = b.scalar(1e-37)
-    log = b.unary("log", b.binary("max", probabilities, tiny))
-    chosen = b.binary("mul", log, b.apply(OneHot(classes), y))
-    return b.unary("neg", b.apply(Reduce("mean", (0,)), b.apply(Reduce("sum", (-1,)), chosen)))
+def _emit_projection(b: Builder, block: Block, readout: Readout) -> str | None:
+    """The projection as a constant, whole also where the engine makes it a chunk at a time."""
+    p = readout.constant()
+    return None if p is None else b.constant(f"{block.name}.p", p)

@@ -20,7 +20,7 @@ from edgelearn.ir.store import Bundle
 from edgelearn.lowering import MASK_SUFFIX, to_graph, to_train_graph
 from edgelearn.masking import masked
 from edgelearn.network import Network, build
-from edgelearn.normalize import Normalizer
+from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.progress import EpochReport, Progress, Standing
 from edgelearn.rng import Stream, permutation
 from edgelearn.streaming import to_stream_graph
@@ -29,6 +29,7 @@ from edgelearn.wiring import SAMPLE, wire
 
 GOLDEN_SAMPLES = 8
 GOLDEN_LR = 0.05
+"""The largest rate at which exports are compared: what diverges tells nothing of a file."""
 BEST = "best/"
 """What the names of the best parameters of a stage begin with."""
 
@@ -51,13 +52,13 @@ class Model:
 
 
 def golden_samples(dataset: Dataset, lr: float) -> dict[str, Array]:
-    """A few test samples, chosen once and for all, and the learning rate of the model.
-
-    Not a large one: training steps would carry rounding errors to any size.
-    """
+    """A few test samples, chosen once and for all, and a rate `lr` that training can bear."""
     rows = permutation(0, Stream.GOLDEN, 0, len(dataset.x_test))[:GOLDEN_SAMPLES]
-    samples = {"golden/x": as_f32(dataset.x_test[rows]), "golden/y": dataset.y_test[rows]}
-    return {**samples, "golden/lr": as_f32(min(lr, GOLDEN_LR))}
+    return {
+        "golden/x": as_f32(dataset.x_test[rows]),
+        "golden/y": dataset.y_test[rows],
+        "golden/lr": as_f32(min(lr, GOLDEN_LR)),
+    }
 
 
 def to_bundle(model: Model) -> Bundle:
@@ -67,6 +68,7 @@ def to_bundle(model: Model) -> Bundle:
         "edgelearn": __version__,
         "recipe": to_tables(model.recipe),
         "classes": list(network.classes),
+        "outputs": [] if network.outputs is None else list(network.outputs.names),
         "card": dict(model.card),
         "history": plain(model.history),
         "position": None if standing is None else plain(standing.progress),
@@ -97,13 +99,15 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
         progress = msgspec.convert(meta["position"], Progress | None)
         history = msgspec.convert(meta.get("history", []), tuple[EpochReport, ...])
         classes = msgspec.convert(meta["classes"], tuple[str, ...])
+        names = msgspec.convert(meta.get("outputs", []), tuple[str, ...])
         card = msgspec.convert(meta["card"], dict[str, Any])
         graph = bundle.graphs["train"]
         in_shape = graph.specs["x"].shape[1:]
         arrays = dict(graph.constants) | {state.input: state.init for state in graph.states}
         _check_fit(recipe, in_shape, arrays, where)
         normalizer = _normalizer(graph, in_shape, where)
-        network = build(recipe, in_shape, classes, normalizer).with_arrays(arrays)
+        outputs = _outputs(names, arrays, where)
+        network = build(recipe, in_shape, classes, normalizer, outputs).with_arrays(arrays)
         network = masked(network, _masks(graph, network, where))
     except (LookupError, TypeError, ValueError, MemoryError, UsageError, GraphError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -174,6 +178,16 @@ def _normalizer(graph: Graph, in_shape: Shape, where: str) -> Normalizer | None:
         expected = f"shape [], {list(in_shape[-1:])} or {list(in_shape)}"
         raise _bad(f"{where}, input.mean", expected, f"{list(mean.shape)}")
     return Normalizer(mean, scale)
+
+
+def _outputs(names: tuple[str, ...], arrays: Mapping[str, Array], where: str) -> Outputs | None:
+    if not names:
+        return None
+    mean, spread = arrays["output.mean"], arrays["output.spread"]
+    if not mean.shape == spread.shape == (len(names),):
+        got = f"{list(mean.shape)} and {list(spread.shape)}"
+        raise _bad(f"{where}, output.mean and output.spread", f"shape [{len(names)}]", got)
+    return Outputs(names, mean, spread)
 
 
 def _bad(where: str, expected: str, got: str) -> ModelFileError:

@@ -7,16 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Mask, Shape
-from edgelearn.config import BlockConfig, Recipe
+from edgelearn.config import Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
+from edgelearn.heads import check_losses, head_of, readout_of
 from edgelearn.layers import Follower, Layer, Learner, Params, SequenceLearner
-from edgelearn.layers.dense import Dense
-from edgelearn.losses import LOSSES, Likelihood, Loss, ReadoutLoss
-from edgelearn.normalize import Normalizer
+from edgelearn.losses import Answers
+from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS, Optimizer
 from edgelearn.readout import Readout
-from edgelearn.targets import projection
-from edgelearn.views import Whole
 from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
@@ -69,8 +67,8 @@ class Block:
         learned = self.params
         if isinstance(self.layer, SequenceLearner):
             learned = {k: v for k, v in learned.items() if k not in self.layer.constants}
-        if self.readout.learns and self.readout.projection is not None:
-            return {**learned, "p": self.readout.projection}
+        if self.readout.learns and self.readout.held is not None:
+            return {**learned, "p": self.readout.held}
         return learned
 
     def with_masks(self, masks: dict[str, Mask]) -> Block:
@@ -99,7 +97,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Network:
-    """Blocks in order, for inputs of `in_shape` and labels that index `classes`."""
+    """Blocks in order, for inputs of `in_shape` and labels that index `classes`.
+
+    `head` is the readout of the last block, also while that does not learn. A regression has
+    `outputs` and no classes: its labels are values.
+    """
 
     name: str
     in_shape: Shape
@@ -107,6 +109,18 @@ class Network:
     normalizer: Normalizer | None
     blocks: tuple[Block, ...]
     optimizer: Optimizer
+    head: Readout
+    outputs: Outputs | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of classes, or of the outputs of a regression."""
+        return self.classes if self.outputs is None else self.outputs.names
+
+    @property
+    def width(self) -> int:
+        """How many classes or outputs."""
+        return len(self.names)
 
     def stored(self) -> dict[str, F32]:
         """Every parameter and what the optimiser remembers, by names such as ``dense1.w``."""
@@ -120,13 +134,29 @@ class Network:
         return {f"{name}.{key}": a for name, arrays in found.items() for key, a in arrays.items()}
 
     def fixed(self) -> list[F32]:
-        """Every projection that is not learned: it follows from the seed."""
+        """Every projection that is held and not learned: it follows from the seed."""
         readouts = [block.readout for block in self.blocks if block.readout is not None]
-        return [r.projection for r in readouts if r.projection is not None and not r.learns]
+        return [r.held for r in readouts if r.held is not None and not r.learns]
 
     def learning(self) -> list[int]:
         """The numbers of the blocks that learn, the head last."""
         return [index for index, block in enumerate(self.blocks) if block.readout is not None]
+
+    @property
+    def answers(self) -> Answers:
+        """What the last layer says of each class."""
+        return self.head.head_loss.answers
+
+    def check_batch(self, batch: int) -> None:
+        """Raise `ConfigError` if a layer that learns cannot do so from `batch` samples at once."""
+        for block in self.blocks:
+            if batch < 2 and block.readout is not None and block.readout.loss.compares:
+                raise ConfigError(
+                    f"layer {block.name!r}",
+                    expected="a batch of 2 samples or more: its loss compares them",
+                    got=f"{batch}",
+                    fix="raise the batch (-s train.batch=32), or choose another loss",
+                )
 
     def last_reader(self, index: int) -> int:
         """The number of the last block that reads block number `index`; itself if none does."""
@@ -206,27 +236,43 @@ def _restored(block: Block, values: Mapping[str, Array]) -> Block:
 
 
 def build(
-    recipe: Recipe, in_shape: Shape, classes: Sequence[str], normalizer: Normalizer | None
+    recipe: Recipe,
+    in_shape: Shape,
+    classes: Sequence[str],
+    normalizer: Normalizer | None,
+    outputs: Outputs | None = None,
 ) -> Network:
     """A new network as `recipe` says; every number in it follows from the recipe's seed.
+
+    `outputs` are those of a regression, which has no `classes`.
 
     Raises
     ------
     ConfigError
-        If the last layer is no head for these classes, or an earlier one is a head.
+        If the last layer is no head for these classes or outputs, or an earlier one is a head.
     """
     blocks: list[Block] = []
     shapes = {SAMPLE: in_shape}
-    _check_head(recipe, len(classes))
+    width = len(classes) if outputs is None else len(outputs.names)
+    check_losses(recipe, width, "classes" if outputs is None else "values")
     for index, wiring in enumerate(wire(recipe)):
         shape = wiring.shape([shapes[source] for source in wiring.sources])
-        blocks.append(_block(recipe, index, wiring, shape, len(classes)))
+        blocks.append(_block(recipe, index, wiring, shape, width))
         shapes[index] = blocks[-1].out_shape
     optimizer = OPTIMIZERS[recipe.train.optimizer]
-    return Network(recipe.name, in_shape, tuple(classes), normalizer, tuple(blocks), optimizer)
+    return Network(
+        name=recipe.name,
+        in_shape=in_shape,
+        classes=tuple(classes),
+        normalizer=normalizer,
+        blocks=tuple(blocks),
+        optimizer=optimizer,
+        head=head_of(recipe.layers[-1], blocks[-1].out_shape),
+        outputs=outputs,
+    )
 
 
-def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes: int) -> Block:
+def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: int) -> Block:
     config, seed = recipe.layers[index], recipe.train.seed
     layer, local = config.layer, config.local
     block = Block(
@@ -243,56 +289,9 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, classes:
         u = local.structure.mask(block.params.get("u"), block.name, seed, index)
         block = block.with_masks({"u": u})
     if index == len(recipe.layers) - 1:
-        block = replace(block, readout=_head(config, block.out_shape))
+        block = replace(block, readout=head_of(config, block.out_shape))
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:
-        readout = _readout(config, block, classes, seed, index)
+        readout = readout_of(local, layer.view(in_shape), width, seed, index)
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
-
-
-def _head(config: BlockConfig, out_shape: Shape) -> Readout:
-    loss: Loss = LOSSES[config.local.loss]
-    if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
-        loss = Likelihood()
-    return Readout(Whole(out_shape), loss, projection=None, learns=False)
-
-
-def _readout(config: BlockConfig, block: Block, classes: int, seed: int, index: int) -> Readout:
-    local, layer = config.local, config.layer
-    assert isinstance(layer, Learner | SequenceLearner)  # noqa: S101  chosen by the caller
-    view = layer.view(block.in_shape)
-    loss = LOSSES[local.loss]
-    if local.learn_projection and not isinstance(loss, ReadoutLoss):
-        raise ConfigError(
-            f"layer {index + 1}",
-            expected="learn_projection with a loss of scores, such as cross_entropy",
-            got=f"loss = {local.loss!r}, which a learned target would make zero",
-            fix='write loss = "cross_entropy", or learn_projection = false',
-        )
-    row_norm = loss.row_norm(loss.gain if local.gain is None else local.gain, view.size)
-    p = projection(local.projection, classes, view.size, row_norm, seed, index)
-    return Readout(view, loss, p, local.learn_projection)
-
-
-def _check_head(recipe: Recipe, classes: int) -> None:
-    *hidden, last = recipe.layers
-    name = f"{last.layer.kind}{len(recipe.layers)}"
-    units = last.layer.units if isinstance(last.layer, Dense) else None
-    softmax = isinstance(last.layer, Dense) and last.layer.activation == "softmax"
-    if units != classes or not softmax:
-        size = f"{units} units" if units else f"a layer of kind {last.layer.kind!r}"
-        raise ConfigError(
-            f"recipe {recipe.name!r}, layer {name!r}",
-            expected=f"a last layer of {classes} units with activation 'softmax', one a class",
-            got=f"{size}{'' if softmax else ', no softmax'}",
-            fix=f'set units = {classes} and activation = "softmax" there',
-        )
-    for index, config in enumerate(hidden, start=1):
-        if isinstance(config.layer, Dense) and config.layer.activation == "softmax":
-            raise ConfigError(
-                f"recipe {recipe.name!r}, layer '{config.layer.kind}{index}'",
-                expected="activation 'softmax' in the last layer only",
-                got="one before it",
-                fix="use tanh or relu there",
-            )

@@ -1,4 +1,4 @@
-"""Input normalisation: fitted on training data once, then part of the engine and the Graph."""
+"""Scales of inputs and outputs: fitted on training data, then part of engine and Graph."""
 
 from __future__ import annotations
 
@@ -88,3 +88,49 @@ def _fit_masked(config: InputConfig, x: Array) -> tuple[Array, Array]:
 def _chunks(x: Array) -> Iterator[Array]:
     for start in range(0, len(x), CHUNK):
         yield x[start : start + CHUNK].astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outputs:
+    """What a regression predicts: names, and the scale that it learns in, ``(y - mean) / spread``.
+
+    Attributes
+    ----------
+    names : tuple of str
+    mean, spread : array, shape (outputs,)
+        Of the training targets.
+    """
+
+    names: tuple[str, ...]
+    mean: F32
+    spread: F32
+
+    @classmethod
+    def fit(cls, names: tuple[str, ...], y: F32) -> Outputs:
+        """Mean 0 and deviation 1 for targets `y`, (samples, outputs).
+
+        >>> Outputs.fit(("volts",), np.array([[1.0], [5.0]], np.float32)).spread.tolist()
+        [2.0]
+        """
+        wide = y.astype(np.float64)
+        spread = wide.std(axis=0)
+        return cls(names, as_f32(wide.mean(axis=0)), as_f32(np.where(spread > 0, spread, 1)))
+
+    @classmethod
+    def blank(cls, names: tuple[str, ...]) -> Outputs:
+        """Those whose scale changes nothing: for planning."""
+        return cls(names, np.zeros(len(names), np.float32), np.ones(len(names), np.float32))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both arrays."""
+        return self.mean.nbytes + self.spread.nbytes
+
+    def standardise(self, y: F32) -> None:
+        """Targets `y`, (batch, outputs), to the scale that is learned in, in place."""
+        y -= self.mean
+        y /= self.spread
+
+    def restored(self, a: F32) -> F32:
+        """Activations of the head in the units of the targets."""
+        return a * self.spread + self.mean

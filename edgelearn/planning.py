@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgelearn.config import Recipe, read_recipe
+from edgelearn.controls import to_control_graph
 from edgelearn.datasets import DataSpec, describe
 from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
 from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.modelfile import from_bundle
 from edgelearn.network import Network, build
-from edgelearn.normalize import Normalizer
+from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.stages import run_bytes
 
 
@@ -30,23 +31,35 @@ class Planned:
 def blank_network(recipe: Recipe, spec: DataSpec) -> Network:
     """The network of `recipe` before any data was seen."""
     normalizer = Normalizer.blank(recipe.input, spec.in_shape, spec.masked)
-    return build(recipe, spec.in_shape, spec.classes, normalizer)
+    outputs = Outputs.blank(spec.outputs) if spec.outputs else None
+    return build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
 
 
 def plan_recipe(path: Path) -> Planned:
     """What the recipe at `path` will need."""
     recipe = read_recipe(path)
-    return _plan(blank_network(recipe, describe(recipe.dataset)), recipe)
+    network = blank_network(recipe, describe(recipe.dataset))
+    return _plan(network, recipe, {"infer": to_graph(network), "train": _step(network, recipe)})
 
 
 def plan_bundle(bundle: Bundle, where: str = "model") -> Planned:
     """What the model in `bundle` needs."""
     model = from_bundle(bundle, where)
     samples = model.card.get("train_samples")
-    return _plan(model.network, model.recipe, samples if isinstance(samples, int) else None)
+    samples = samples if isinstance(samples, int) else None
+    return _plan(model.network, model.recipe, bundle.graphs, samples)
 
 
-def _plan(network: Network, recipe: Recipe, samples: int | None = None) -> Planned:
-    batch = recipe.train.batch
-    graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
-    return Planned(recipe.name, graphs, batch, run_bytes(network, recipe.train, samples))
+def _plan(
+    network: Network, recipe: Recipe, graphs: Mapping[str, Graph], samples: int | None = None
+) -> Planned:
+    needed = run_bytes(network, recipe.train, samples)
+    return Planned(recipe.name, graphs, recipe.train.batch, needed)
+
+
+def _step(network: Network, recipe: Recipe) -> Graph:
+    """One step by the method of the recipe."""
+    method = recipe.train.method
+    if method in ("tpsgd", "shallow"):
+        return to_train_graph(network)
+    return to_control_graph(network, method, recipe.train.seed)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from edgelearn.arrays import F32, Array, Mask
 from edgelearn.config import TrainConfig
@@ -33,14 +32,15 @@ class PrunedEpoch(msgspec.Struct, frozen=True):
 
     sparsity: float
     loss: float
-    accuracy: float
+    accuracy: float | None
 
 
 class PruneReport(msgspec.Struct, frozen=True):
-    """What pruning did; accuracies are those on the test part, sparsities shares of zeros.
+    """What pruning did; accuracies are those on the test part, of a regression R2.
 
-    `sparsity` and `nonzero` are of the pruned matrices together, `matrices` of each;
-    `accuracy_after_prune` is with the masks of the first epoch, before anything is learned again.
+    `sparsity`, a share of zeros, and `nonzero` are of the pruned matrices together, `matrices` of
+    each; `accuracy_after_prune` is with the masks of the first epoch, before anything is learned
+    again.
     """
 
     pattern: str
@@ -48,9 +48,9 @@ class PruneReport(msgspec.Struct, frozen=True):
     sparsity: float
     nonzero: int
     parameters: int
-    accuracy_before: float
-    accuracy_after_prune: float
-    accuracy_after_retrain: list[float]
+    accuracy_before: float | None
+    accuracy_after_prune: float | None
+    accuracy_after_retrain: list[float | None]
     epochs: list[PrunedEpoch]
     matrices: dict[str, float]
 
@@ -106,8 +106,8 @@ class _Run:
     levels: list[float]
     epochs: list[PrunedEpoch] = field(default_factory=list)
 
-    def accuracy(self) -> float:
-        return evaluate(self.network, self.data.x_test, self.data.y_test).accuracy
+    def accuracy(self) -> float | None:
+        return evaluate(self.network, self.data.x_test, self.data.y_test).mark
 
     def learn(self, train: TrainConfig, observer: Observer) -> None:
         """Teach it again, and change masks between epochs as the schedule says."""
@@ -162,7 +162,7 @@ def retraining(train: TrainConfig, epochs: int) -> TrainConfig:
     )
 
 
-def local_gradients(network: Network, x: Array, y: NDArray[np.int64], batch: int) -> dict[str, F32]:
+def local_gradients(network: Network, x: Array, y: Array, batch: int) -> dict[str, F32]:
     """The gradient of the local losses by all that the blocks learn, those under masks too.
 
     A mean over at most `GRADIENT_BATCHES` batches, the later ones weighing more: what momentum
@@ -186,7 +186,7 @@ def local_gradients(network: Network, x: Array, y: NDArray[np.int64], batch: int
     }
 
 
-def _report(run: _Run, before: float, after: float) -> PruneReport:
+def _report(run: _Run, before: float | None, after: float | None) -> PruneReport:
     pruned = matrices(run.network, run.config.scope)
     return PruneReport(
         pattern=run.config.pattern,

@@ -10,25 +10,11 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import AddOuter
-from edgelearn.losses import CrossEntropy, Likelihood, Loss
+from edgelearn.losses import CrossEntropy, HeadLoss, Likelihood, Loss, ReadoutLoss, Workspace
+from edgelearn.targets import SignRows
 from edgelearn.views import View
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Workspace:
-    """Room for one readout: features and their error (batch, size), slopes (batch, classes).
-
-    `loss`, (2,), collects the loss and how many guesses are right.
-    """
-
-    features: F32
-    error: F32
-    slopes: F32
-    loss: F32
-
-    def rows(self, count: int) -> Workspace:
-        """Its first `count` rows."""
-        return Workspace(self.features[:count], self.error[:count], self.slopes[:count], self.loss)
+__all__ = ["Emitted", "Readout", "Workspace"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,21 +26,56 @@ class Readout:
     view : View
         What is seen of the activation.
     loss : Loss
-    projection : array or None
-        Shape (classes, features); None for the head, whose activation has an element a class.
+    projection : array, SignRows or None
+        Shape (classes, features); None for the head, whose activation has an element a class, and
+        for a loss that reads out no scores.
     learns : bool
         Whether the projection is a parameter too, ``dense1.p``.
+    is_head : bool
+        Whether the activation itself is the answer.
     """
 
     view: View
     loss: Loss
-    projection: F32 | None
+    projection: F32 | SignRows | None
     learns: bool
+    is_head: bool = False
 
     @property
-    def is_head(self) -> bool:
-        """Whether the activation itself is the answer."""
-        return self.projection is None
+    def has_scores(self) -> bool:
+        """Whether it says something of each class."""
+        return self.is_head or self.projection is not None
+
+    @property
+    def copied(self) -> int:
+        """Features of a sample that need room of their own."""
+        return self.view.size if self.view.copies else 0
+
+    @property
+    def read_out(self) -> int:
+        """Scores of a sample that need room of their own."""
+        return 0 if self.projection is None else len(self.projection)
+
+    @property
+    def guesses(self) -> bool:
+        """Whether the largest of its scores is a guess of the class."""
+        return self.has_scores and self.loss.task == "classes"
+
+    def work_size(self, rows: int) -> int:
+        """Elements of `Workspace.work` for so many rows of features."""
+        p = self.projection
+        made = p.work_size(rows) if isinstance(p, SignRows) else 0
+        return made + self.loss.work_size(rows, self.view.size)
+
+    @property
+    def held(self) -> F32 | None:
+        """The projection as an array, if there is one and it is held whole."""
+        return None if isinstance(self.projection, SignRows) else self.projection
+
+    def constant(self) -> F32 | None:
+        """The whole projection, for a Graph."""
+        p = self.projection
+        return p.whole() if isinstance(p, SignRows) else p
 
     @property
     def tells_probabilities(self) -> bool:
@@ -63,16 +84,26 @@ class Readout:
 
     def scores(self, a: F32, features: F32) -> Array:
         """What the block says of each class, shape (batch, classes); the largest is its guess."""
-        seen = self.view.of(a, features)
-        return seen if self.projection is None else seen @ self.projection.T
+        seen, p = self.view.of(a, features), self.projection
+        if isinstance(p, SignRows):
+            found = np.empty((len(seen), len(p)), np.float32)
+            p.scores(seen, found, np.empty(p.work_size(0), np.float32))
+            return found
+        return seen if p is None else seen @ p.T
 
     def error(self, a: F32, labels: Array, space: Workspace) -> F32:
         """The derivative of the summed local loss by `a`, coarse as `Learner.update` takes it.
 
         Adds to `space.loss`, and leaves in `space` what `descend` needs.
         """
-        seen = self.view.of(a, space.features)
-        self.loss.error(seen, labels, self.projection, space.slopes, space.error, space.loss)
+        seen, p = self.view.of(a, space.features), self.projection
+        if isinstance(p, SignRows):
+            assert isinstance(self.loss, ReadoutLoss)  # noqa: S101  the recipe was checked
+            p.scores(seen, space.slopes, space.work)
+            self.loss.judge(labels, space.slopes, space.loss)
+            p.back(space.slopes, space.error, space.work)
+        else:
+            self.loss.error(seen, labels, p, space)
         return self.view.back(space.error)
 
     def descend(self, a: F32, rate: float, into: F32, space: Workspace) -> None:
@@ -80,6 +111,12 @@ class Readout:
         seen = space.features if self.view.copies else a.reshape(len(a), -1)
         step = np.multiply(space.slopes, np.float32(-rate), out=space.slopes)
         kernels.dense.add_outer(step, seen, into)
+
+    @property
+    def head_loss(self) -> HeadLoss:
+        """The loss of a head."""
+        assert isinstance(self.loss, HeadLoss)  # noqa: S101  the network checked it
+        return self.loss
 
     def emit_scores(self, b: Builder, a: str, p: str | None) -> str:
         """`scores` as nodes of a Graph."""

@@ -11,7 +11,7 @@ import msgspec
 
 from edgelearn.config import Method
 from edgelearn.datasets import Dataset
-from edgelearn.evaluation import Evaluation
+from edgelearn.evaluation import Result
 from edgelearn.holdout import held_out
 from edgelearn.modelfile import Model
 from edgelearn.progress import EpochReport
@@ -28,8 +28,11 @@ METHODS: dict[Method, str] = {
 """What the model card calls each method."""
 
 
-class TrainReport(msgspec.Struct, frozen=True):
+class TrainReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a finished run reached; SI units, the keys of ``edgelearn train --json``.
+
+    A classifier has an `accuracy`; a regression has `rmse` and `mae`, in the units of its outputs,
+    and `r2`, each the mean over outputs. `loss` is that of the head on the test part.
 
     `samples` were learned from; those that were held out are not among them.
     """
@@ -40,7 +43,10 @@ class TrainReport(msgspec.Struct, frozen=True):
     samples: int
     seconds: float
     samples_per_second: float
-    accuracy: float
+    accuracy: float | None = None
+    rmse: float | None = None
+    mae: float | None = None
+    r2: float | None = None
     loss: float
     working_set_bytes: int
     peak_rss_bytes: int
@@ -49,7 +55,7 @@ class TrainReport(msgspec.Struct, frozen=True):
 
 
 def train_report(
-    model: Model, dataset: Dataset, seconds: float, steps: int, result: Evaluation
+    model: Model, dataset: Dataset, seconds: float, steps: int, result: Result
 ) -> TrainReport:
     """The report of a run that made so many `steps` in so many `seconds`."""
     config = model.recipe.train
@@ -62,7 +68,7 @@ def train_report(
         samples=samples,
         seconds=seconds,
         samples_per_second=steps * per_step / seconds,
-        accuracy=result.accuracy,
+        **result.marks,
         loss=result.loss,
         working_set_bytes=run_bytes(model.network, config, samples),
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

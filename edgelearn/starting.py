@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from edgelearn.arrays import F32, Array
 from edgelearn.engine import Buffers, input_of
 from edgelearn.layers import Starter
@@ -43,7 +41,6 @@ def start_from_data(network: Network, x: Array, seed: int = 0) -> None:
 
 def _inputs(buffers: Buffers, x: Array, rows: Array, index: int) -> Iterator[F32]:
     """What block number `index` reads, a batch at a time."""
-    labels = np.zeros(len(x), np.int8)
     for first in range(0, len(rows), BATCH):
-        ready, _ = buffers.load(x, labels, rows[first : first + BATCH])
+        ready = buffers.samples(x, rows[first : first + BATCH])
         yield input_of(index, ready, buffers)

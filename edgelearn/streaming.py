@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgelearn.errors import ConfigError
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.layers import Streamer
-from edgelearn.lowering import emit_normalized, emit_source
+from edgelearn.lowering import emit_answer, emit_normalized, emit_source
 from edgelearn.network import Network
 from edgelearn.wiring import SAMPLE
 
@@ -13,8 +13,9 @@ from edgelearn.wiring import SAMPLE
 def to_stream_graph(network: Network) -> Graph:
     """Inference of sequences as they come, one time step a run.
 
-    Input ``x`` (batch, features), with the mask if there is one; output ``probabilities`` (batch,
-    classes) of all steps so far. What layers remember are states, 0 before the first step.
+    Input ``x`` (batch, features), with the mask if there is one; the output is the answer of all
+    steps so far, as `edgelearn.lowering.to_graph` calls it. What layers remember are states, 0
+    before the first step.
 
     Raises
     ------
@@ -35,7 +36,7 @@ def to_stream_graph(network: Network) -> Graph:
                 made[index] = layer.emit_step(b, params, x, block.name)
             else:
                 raise _not_streamed(f"layer {block.name!r}", f"kind {layer.kind!r}")
-    return b.graph([b.rename(made[len(network.blocks) - 1], "probabilities")])
+    return b.graph([emit_answer(b, network, made[len(network.blocks) - 1])])
 
 
 def _emit_input_step(b: Builder, network: Network) -> str:

@@ -43,7 +43,7 @@ def fit(
         Its parameters change in place.
     x : array, shape (samples, *in_shape)
         Not normalised, any number type.
-    y : int64 array, shape (samples,)
+    y : int64 array, shape (samples,), or float32, shape (samples, outputs)
     config : TrainConfig
     start : Standing, optional
         Go on from here; the result is the same to the bit as without the stop.
@@ -63,6 +63,7 @@ def fit(
         If a local loss or a parameter is not finite.
     """
     network.check_input(x)
+    network.check_batch(config.batch)
     run = _Run(network, x, y, config, observer or Observer())
     start = start or Standing()
     for stage in range(start.progress.stage, len(run.plan)):
@@ -156,10 +157,13 @@ class _Run:
         if len(self.held):
             judged = learning[-1:] if self.control else learning
             found = judge(self.buffers, self.x, self.y, self.held, judged)
-            held_out_loss, accuracy = found[max(learning)]
+            last = max(learning)
+            held_out_loss, accuracy = found[last]
             self._require_finite(held_out_loss, Position(stage, epoch, self.span.epoch_steps - 1))
-            best.tell(-held_out_loss if len(learning) == 1 else accuracy)
-            held_out = {self.network.blocks[i].name: right for i, (_, right) in found.items()}
+            by_loss = len(learning) == 1 or not self._guessing([last])
+            best.tell(-held_out_loss if by_loss else accuracy)
+            told = self._guessing(judged)
+            held_out = {self.network.blocks[i].name: found[i][1] for i in told}
         report = EpochReport(
             stage=stage + 1,
             stages=len(self.plan),
@@ -179,7 +183,13 @@ class _Run:
         if self.control:
             return {}
         right, count = self.buffers.right, len(self.rows)
-        return {self.network.blocks[i].name: right[i] / count for i in learning}
+        told = self._guessing(learning)
+        return {self.network.blocks[i].name: right[i] / count for i in told}
+
+    def _guessing(self, indices: Sequence[int]) -> list[int]:
+        """Those of these blocks whose readout guesses classes."""
+        readouts = {index: self.network.blocks[index].readout for index in indices}
+        return [index for index, readout in readouts.items() if readout and readout.guesses]
 
     def _standing(self, position: Position, best: Best) -> Standing:
         right = tuple(self.buffers.right[index] for index in self.plan[position.stage])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.resources import as_file, files
@@ -15,15 +16,15 @@ from threadpoolctl import threadpool_limits
 from edgelearn.adapting import AdaptConfig, AdaptReport
 from edgelearn.adapting import adapt as adapt_network
 from edgelearn.config import Recipe, read_recipe
-from edgelearn.datasets import Dataset, Source
+from edgelearn.datasets import Dataset, Source, numbered_outputs
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
-from edgelearn.evaluation import Evaluation, evaluate
+from edgelearn.evaluation import Result, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.holdout import held_out, split
 from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
-from edgelearn.normalize import Normalizer
+from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.planning import blank_network
 from edgelearn.progress import EpochReport, Observer, Position, Standing
 from edgelearn.pruning import PruneReport
@@ -44,8 +45,8 @@ def embedded_recipe(overrides: tuple[str, ...] = ()) -> Recipe:
         return read_recipe(path, overrides)
 
 
-def guess_source(path: Path) -> Source:
-    """The format of the data at `path`, judged by its name.
+def guess_source(path: Path, recipe: Recipe) -> Source:
+    """The format of the data at `path`, judged by its name; its labels are as `recipe` wants them.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def guess_source(path: Path) -> Source:
     if path.is_dir():
         return Source(format="idx", path=str(path))
     if path.suffix == ".npz":
-        return Source(format="npz", path=str(path))
+        return Source(format="npz", path=str(path), target="value" if recipe.regresses else "class")
     if not path.exists():
         raise MissingFile(
             f"data {str(path)!r}", expected="a file or folder", got="none", fix="check the path"
@@ -78,8 +79,7 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     if needed() <= budget_bytes:
         return
     fix = "use fewer units"
-    batches = range(config.batch - 1, 0, -1)
-    fitting = next((n for n in batches if needed(batch=n) <= budget_bytes), None)
+    fitting = bisect_right(range(1, config.batch), budget_bytes, key=lambda n: needed(batch=n))
     if needed(cache_bytes=0) <= budget_bytes:
         fix = "-s train.cache_bytes=0 fits"
     elif fitting:
@@ -93,14 +93,15 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
 
 
 def new_model(recipe: Recipe, dataset: Dataset) -> Model:
-    """The untrained model of `recipe`, its normaliser fitted on the samples to learn from."""
-    x, config = dataset.x_train, recipe.train
+    """The untrained model of `recipe`, its scales fitted on the samples to learn from."""
+    x, y, config = dataset.x_train, dataset.y_train, recipe.train
     if config.validation:
-        taught, _ = split(dataset.y_train, config.validation, config.seed)
-        x = x[taught]
+        taught, _ = split(y, config.validation, config.seed)
+        x, y = x[taught], y[taught]
     normalizer = Normalizer.fit(recipe.input, x, dataset.masked)
     spec = dataset.spec
-    network = build(recipe, spec.in_shape, spec.classes, normalizer)
+    outputs = Outputs.fit(spec.outputs, y) if spec.outputs else None
+    network = build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
     with one_thread():
         start_from_data(network, x)
     return Model(network, recipe, Standing(), golden_samples(dataset, recipe.train.lr), {})
@@ -111,9 +112,9 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
 
     Returns the model and, unless it was stopped, the report.
     """
-    if dataset.classes != model.network.classes:
+    if (*dataset.classes, *dataset.outputs) != model.network.names:
         fix = "go on with the data that training was begun with"
-        raise _other_classes(dataset, model.network.classes, fix)
+        raise _other_labels(dataset, model.network.names, fix)
     config = model.recipe.train
     steps = 0
     history = list(model.history)
@@ -146,11 +147,12 @@ def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, Tr
     return replace(model, card=model_card(model, dataset, report)), report
 
 
-def _other_classes(dataset: Dataset, known: tuple[str, ...], fix: str) -> DataShapeError:
+def _other_labels(dataset: Dataset, known: tuple[str, ...], fix: str) -> DataShapeError:
+    kind = "outputs" if dataset.outputs else "classes"
     return DataShapeError(
         f"data {dataset.name!r}",
-        expected=f"the classes of the model, {', '.join(known)}",
-        got=", ".join(dataset.classes),
+        expected=f"the {kind} of the model, {', '.join(known)}",
+        got=", ".join(dataset.outputs or dataset.classes),
         fix=fix,
     )
 
@@ -169,8 +171,8 @@ def adapt(model: Model, dataset: Dataset, config: AdaptConfig) -> tuple[Model, A
         network, report = adapt_network(model.network, dataset.x_train, dataset.y_train, config)
         report = msgspec.structs.replace(
             report,
-            test_before=evaluate(model.network, x, y).accuracy,
-            test_after=evaluate(network, x, y).accuracy,
+            test_before=evaluate(model.network, x, y).mark,
+            test_after=evaluate(network, x, y).mark,
         )
     card = {**model.card, "adapted": {"dataset": dataset.name, **msgspec.to_builtins(report)}}
     return replace(model, network=network, card=card), report
@@ -204,7 +206,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def score(model: Model, dataset: Dataset) -> Evaluation:
+def score(model: Model, dataset: Dataset) -> Result:
     """How well `model` does on the test part of `dataset`.
 
     The data may lack the last classes of the model, or name classes by their numbers.
@@ -222,9 +224,16 @@ def score_early(model: Model, dataset: Dataset, threshold: float) -> EarlyEvalua
 
 
 def _require_known_classes(dataset: Dataset, model: Model, fix: str) -> None:
-    """Raise unless the classes are the model's first ones, by name or by number."""
-    known = model.network.classes
-    count = len(dataset.classes)
+    """Raise unless the classes are the model's first ones, by name or by number.
+
+    Outputs of a regression may lack names, but none may be missing.
+    """
+    known, classes = model.network.names, dataset.classes
+    if model.network.outputs is not None or dataset.outputs:
+        if dataset.outputs not in (known, numbered_outputs(len(known))):
+            raise _other_labels(dataset, known, fix)
+        return
+    count = len(classes)
     numbers = tuple(str(c) for c in range(count))
-    if count > len(known) or dataset.classes not in (known[:count], numbers):
-        raise _other_classes(dataset, known, fix)
+    if count > len(known) or classes not in (known[:count], numbers):
+        raise _other_labels(dataset, known, fix)

@@ -44,6 +44,7 @@ METRICS: Final[Mapping[str, Metric]] = {
     "train.peak_rss": Metric("bytes"),
     "export.onnx.size": Metric("bytes"),
     "accuracy.min": Metric("fraction", at_least=True),
+    "r2.min": Metric("fraction", at_least=True),
 }
 """Every metric by the name it has in a budget file."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgelearn import datasets, modelfile, workflow
@@ -32,6 +33,22 @@ def mnist_folder(data_folder: Path) -> Path:
 def digits() -> datasets.Dataset:
     """The digits that are shipped."""
     return datasets.load(datasets.Source(name="digits"))
+
+
+@pytest.fixture(scope="session")
+def ink(digits: datasets.Dataset) -> datasets.Dataset:
+    """A regression on the digits: from the upper half, the ink of the lower, left and right."""
+
+    def part(x):
+        images = x.reshape(-1, 8, 8).astype(np.float32)
+        lower = images[:, 4:]
+        y = np.stack([lower[..., :4].sum(axis=(1, 2)), lower[..., 4:].sum(axis=(1, 2))], axis=1)
+        return images[:, :4].reshape(len(x), 32), y
+
+    (x_train, y_train), (x_test, y_test) = part(digits.x_train), part(digits.x_test)
+    return datasets.Dataset(
+        "ink", x_train, y_train, x_test, y_test, classes=(), outputs=("left", "right")
+    ).checked()
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,27 @@ NETWORKS = {
         {"kind": "dense", "units": 8, "name": "c", "inputs": ["a", "b"], "join": "add"},
         {"kind": "dense", "units": 8, "name": "d", "inputs": ["c", "a"]},
     ],
+    "followers": [
+        {"kind": "dense", "units": 8},
+        {"kind": "batch_norm"},
+        {"kind": "dense", "units": 6, "activation": "leaky_relu"},
+    ],
+    "grouped": [
+        {**CONV, "filters": 6},
+        {**CONV, "filters": 6, "groups": 6, "stride": 2},
+        {**CONV, "filters": 4, "groups": 2},
+        {"kind": "global_pool", "takes": "max"},
+    ],
+    "lines": [
+        {"kind": "conv1d", "filters": 5, "dilation": 2, "padding": "causal"},
+        {"kind": "max_pool1d"},
+        {"kind": "gru", "units": 4},
+    ],
+    "tokens": [
+        {"kind": "flatten"},
+        {"kind": "embedding", "vocabulary": 17, "units": 3},
+        {"kind": "global_pool"},
+    ],
     "frozen": [{**CONV}, {**CONV, "learn": False}, {"kind": "dense", "units": 6}],
 }
 
@@ -65,6 +86,7 @@ def built(digits, layers, **train):
     tables = {
         "name": "control",
         "dataset": {"name": "digits"},
+        "input": {"normalize": "none" if layers == NETWORKS["tokens"] else "standard"},
         "layers": [*layers, {"kind": "dense", "units": 10, "activation": "softmax"}],
         "train": {"method": "bp", **train},
     }

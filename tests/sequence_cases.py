@@ -13,10 +13,10 @@ from edgelearn.targets import projection
 CLASSES = 3
 
 
-def readout_of(layer, in_shape, *, learns=True):
+def readout_of(layer, in_shape, *, learns=True, loss="cross_entropy"):
     view = layer.view(in_shape)
     p = projection("gauss", CLASSES, view.size, 2.0, 0, 0)
-    return Readout(view, LOSSES["cross_entropy"], p, learns)
+    return Readout(view, LOSSES[loss], p, learns)
 
 
 def learned(layer, params, x, labels, readout, rate, into):

@@ -85,6 +85,8 @@ def why_none(network: Network) -> str | None:
     """Why `network` has no peer, or None if it has one."""
     if importlib.util.find_spec("torch") is None:
         return f"PyTorch is not installed ({INSTALL})"
+    if network.answers != "probabilities":
+        return f"its twin has a softmax head, not one of {network.answers}"
     from edgelearn.bench import twins
 
     lacking = [block.name for block in network.blocks if not twins.known(block)]

@@ -16,7 +16,7 @@ from edgelearn.bench import speed as by_speed
 from edgelearn.cli._output import emit, human_bytes, human_seconds, share, table
 from edgelearn.cli._training import load
 from edgelearn.config import Recipe, read_recipe
-from edgelearn.errors import unknown
+from edgelearn.errors import ConfigError, unknown
 from edgelearn.network import Network
 from edgelearn.planning import blank_network
 
@@ -42,6 +42,13 @@ def accuracy(
 ) -> None:
     """Accuracy by every method."""
     recipe = _recipe(path, overrides)
+    if recipe.regresses:
+        raise ConfigError(
+            f"recipe {recipe.name!r}",
+            expected="a classifier, whose accuracies can be compared",
+            got="a regression",
+            fix="read 'r2' of 'edgelearn train --json' for each train.method",
+        )
     known = by_accuracy.contestants(recipe)
     for name in only:
         if name not in known:

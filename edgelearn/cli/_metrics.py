@@ -56,12 +56,19 @@ def _accuracy(subject: Subject) -> Value:
     return exactly(_card(subject, "accuracy.min", "accuracy"), "measured")
 
 
+def _r2(subject: Subject) -> Value:
+    return exactly(_card(subject, "r2.min", "r2"), "measured")
+
+
 def _card(subject: Subject, metric: str, key: str) -> float:
     if subject.bundle is None:
         raise _not_in(subject, metric, "the record of a training run")
-    value = subject.bundle.meta["card"].get(key)
+    card = subject.bundle.meta["card"]
+    value = card.get(key)
     if isinstance(value, int | float):
         return value
+    if card:
+        raise _not_in(subject, metric, f"{key!r} in the record of its training")
     raise ModelFileError(
         f"model {str(subject.path)!r}, {metric}",
         expected="a model that was trained to the end",
@@ -87,6 +94,7 @@ _SPECIAL: dict[str, Callable[[Subject], Value]] = {
     "train.working_set": _working_set,
     "train.peak_rss": _peak_rss,
     "accuracy.min": _accuracy,
+    "r2.min": _r2,
     "export.onnx.size": _onnx_size,
 }
 

@@ -61,6 +61,21 @@ def share(part: float | None) -> str:
     return "-" if part is None else f"{part:.2%}"
 
 
+MARKS = {"accuracy": "accuracy", "rmse": "RMSE", "mae": "MAE", "r2": "R2"}
+"""What marks of a model are called: the keys of reports."""
+
+
+def shown(mark: str, value: float | None) -> str:
+    """A mark for a person: accuracy in per cent, others as numbers.
+
+    >>> shown("accuracy", 0.5), shown("rmse", 12.345678), shown("r2", None)
+    ('50.00%', '12.35', '-')
+    """
+    if value is None or mark == "accuracy":
+        return share(value)
+    return f"{value:.4g}"
+
+
 def human_bytes(size_bytes: float) -> str:
     """Bytes in the unit a person would choose.
 

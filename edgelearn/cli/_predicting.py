@@ -1,4 +1,4 @@
-"""The parts of `edgelearn predict`: samples in, classes out, without Numba."""
+"""The parts of `edgelearn predict`: samples in, classes or values out, without Numba."""
 
 from __future__ import annotations
 
@@ -25,52 +25,62 @@ from edgelearn.ir import BATCH, Graph, run, store
 from edgelearn.ir.store import Bundle
 
 STDIN = Path("-")
+WORDS = {"probabilities": "probability", "scores": "score", "values": None}
+"""What a model says of a class, by the name of its output."""
 
 
 class Answering(Protocol):
-    """Probabilities of classes for one sample, and what else is to be told."""
+    """What a model says of one sample, and what else is to be told."""
 
     def __call__(self, sample: F32) -> tuple[F32, dict[str, str | float]]:
         """For a sample (*in_shape), not normalised."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Classifier:
-    """A model, run by the interpreter one sample at a time."""
+class Predictor:
+    """A model, run by the interpreter one sample at a time.
+
+    `names` are those of classes or outputs; `word` is what it says of a class, its probability or
+    its score, and None for a regression.
+    """
 
     answer: Answering
-    classes: list[str]
+    names: list[str]
     in_shape: Shape
+    word: str | None
 
     def __call__(self, sample: F32, where: str) -> dict[str, str | float]:
-        """The likeliest class of one sample; `where` is named in errors."""
+        """The likeliest class of one sample, or its values; `where` is named in errors."""
         with np.errstate(all="ignore"):  # what is not finite becomes one message below
-            probabilities, more = self.answer(sample)
-        if not np.isfinite(probabilities).all():
+            said, more = self.answer(sample)
+        if not np.isfinite(said).all():
             raise DataValueError(
                 where,
                 expected="values of the size that the model was trained on",
-                got="probabilities that are not finite",
+                got="answers that are not finite",
                 fix="check the units of the data, and the model with 'edgelearn eval'",
             )
-        best = int(probabilities.argmax())
-        return {"class": self.classes[best], "probability": float(probabilities[best]), **more}
+        if self.word is None:
+            return {name: float(v) for name, v in zip(self.names, said, strict=True)} | more
+        best = int(said.argmax())
+        return {"class": self.names[best], self.word: float(said[best]), **more}
 
 
-def classifier(path: Path, exit_at: float | None = None) -> Classifier:
-    """The classifier in the model file at `path`, which may answer early."""
+def predictor(path: Path, exit_at: float | None = None) -> Predictor:
+    """What predicts by the model file at `path`, and may answer early."""
     bundle = store.read(path)
-    graph, classes = bundle.graphs.get("infer"), bundle.meta.get("classes")
-    if graph is None or not isinstance(classes, list) or not _classifies(graph, len(classes)):
+    graph = bundle.graphs.get("infer")
+    names = bundle.meta.get("classes") or bundle.meta.get("outputs")
+    if graph is None or not isinstance(names, list) or not _predicts(graph, len(names)):
         raise ModelFileError(
             f"model {str(path)!r}",
-            expected="a classifier that 'edgelearn train' wrote",
+            expected="a classifier or a regression that 'edgelearn train' wrote",
             got="a model of another kind",
             fix="name another --model",
         )
     answer = _whole(graph) if exit_at is None else _early(bundle, path, exit_at)
     in_shape = graph.specs[graph.inputs[0]].shape[1:]
-    return Classifier(answer, [str(c) for c in classes], in_shape)
+    return Predictor(answer, [str(c) for c in names], in_shape, WORDS[graph.outputs[0]])
 
 
 def _whole(graph: Graph) -> Answering:
@@ -94,15 +104,16 @@ def _early(bundle: Bundle, path: Path, exit_at: float) -> Answering:
     return answer
 
 
-def _classifies(graph: Graph, classes: int) -> bool:
+def _predicts(graph: Graph, width: int) -> bool:
     inputs = [graph.specs[name] for name in graph.inputs]
     outputs = [graph.specs[name] for name in graph.outputs]
     fed = len(inputs) == 1 and inputs[0].dtype == "float32" and inputs[0].shape[:1] == (BATCH,)
-    return fed and len(outputs) == 1 and outputs[0].shape == (BATCH, classes)
+    known = len(outputs) == 1 and graph.outputs[0] in WORDS
+    return fed and known and outputs[0].shape == (BATCH, width)
 
 
-def guesses(classify: Classifier, files: Sequence[Path]) -> Iterator[dict[str, str | float]]:
-    """The likeliest class of every sample of the files, as they come."""
+def guesses(predict: Predictor, files: Sequence[Path]) -> Iterator[dict[str, str | float]]:
+    """What is predicted for every sample of the files, as they come."""
     for path in files:
         if path != STDIN:
             require_file(path, "data", "check the path")
@@ -113,7 +124,7 @@ def guesses(classify: Classifier, files: Sequence[Path]) -> Iterator[dict[str, s
         number = 0
         for number, sample in enumerate(source, start=1):
             where = f"{name}, sample {number}"
-            yield classify(_fitting(sample, classify.in_shape, where), where)
+            yield predict(_fitting(sample, predict.in_shape, where), where)
         if not number:
             raise DataShapeError(
                 name, expected="one sample at least", got="none", fix="name a file that holds data"

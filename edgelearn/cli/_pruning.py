@@ -12,7 +12,7 @@ import msgspec
 
 from edgelearn import modelfile, workflow
 from edgelearn.cli import _training
-from edgelearn.cli._output import share, table
+from edgelearn.cli._output import MARKS, share, shown, table
 from edgelearn.cli._progress import Watch
 from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model
@@ -20,18 +20,22 @@ from edgelearn.progress import Observer
 from edgelearn.pruning import retraining
 
 
-def run(path: Path, data: Path | None, out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Prune the model at `path` and write it to `out`; the report as JSON gives it."""
+def run(
+    path: Path, data: Path | None, out: Path, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Prune the model at `path` and write it to `out`; the report as JSON, what it is judged by."""
     lr = settings["lr"]
     config = PruneConfig(**{key: value for key, value in settings.items() if key != "lr"})
     model = modelfile.load(path)
-    dataset = _training.load(model.recipe.dataset if data is None else workflow.guess_source(data))
+    source = model.recipe.dataset if data is None else workflow.guess_source(data, model.recipe)
+    dataset = _training.load(source)
     learner = _learner(model, config.retrain, lr)
     with Watch(learner, dataset) as watch:
         observer = Observer(watch.on_step, watch.on_epoch)
         pruned, report = workflow.prune(learner, dataset, config, observer)
     modelfile.save(out, replace(pruned, recipe=model.recipe))
-    return {"model": str(out), **msgspec.to_builtins(report)}
+    mark = "accuracy" if model.network.outputs is None else "r2"
+    return {"model": str(out), **msgspec.to_builtins(report)}, mark
 
 
 def _learner(model: Model, epochs: int, lr: float | None) -> Model:
@@ -41,22 +45,19 @@ def _learner(model: Model, epochs: int, lr: float | None) -> Model:
     return replace(model, recipe=msgspec.structs.replace(model.recipe, train=train))
 
 
-def show(result: Mapping[str, Any]) -> None:
+def show(result: Mapping[str, Any], mark: str) -> None:
     """Print a report for a person."""
     first = result["epochs"][0] if result["epochs"] else result
-    steps = [
-        {"": "before", "zeros": "-", "test accuracy": share(result["accuracy_before"])},
-        {
-            "": "pruned",
-            "zeros": share(first["sparsity"]),
-            "test accuracy": share(result["accuracy_after_prune"]),
-        },
+    rows = [
+        ("before", None, result["accuracy_before"]),
+        ("pruned", first["sparsity"], result["accuracy_after_prune"]),
+        *((f"epoch {n}", e["sparsity"], e["accuracy"]) for n, e in enumerate(result["epochs"], 1)),
     ]
-    steps += [
-        {"": f"epoch {n}", "zeros": share(e["sparsity"]), "test accuracy": share(e["accuracy"])}
-        for n, e in enumerate(result["epochs"], start=1)
+    steps = [
+        {"": name, "zeros": share(zeros), f"test {MARKS[mark]}": shown(mark, value)}
+        for name, zeros, value in rows
     ]
     table(f"pruned to {share(result['sparsity'])}, pattern {result['pattern']}", steps)
-    rows = [{"matrix": name, "zeros": share(part)} for name, part in result["matrices"].items()]
-    table(f"weights left: {result['nonzero']:,} of {result['parameters']:,}", rows)
+    left = [{"matrix": name, "zeros": share(part)} for name, part in result["matrices"].items()]
+    table(f"weights left: {result['nonzero']:,} of {result['parameters']:,}", left)
     click.echo(f"model        {result['model']}")

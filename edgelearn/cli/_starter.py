@@ -17,10 +17,11 @@ METRICS = (
     "train.working_set",
     "train.peak_rss",
     "export.onnx.size",
-    "accuracy.min",
 )
+MARKS = ("accuracy.min", "r2.min")
+"""Of a classifier, of a regression."""
 HEADROOM = 1.25
-ACCURACY_SLACK = 0.02
+SLACK = 0.02
 
 
 def write(config: Path) -> int:
@@ -39,7 +40,9 @@ def write(config: Path) -> int:
             fix="edit it, or name another with --config",
         )
     subject = _subject.from_file(config.parent / MODEL)
-    lines = [f"  {metric} = {_budget(subject, metric)}" for metric in METRICS]
+    regression = subject.bundle is not None and bool(subject.bundle.meta.get("outputs"))
+    metrics = (*METRICS, MARKS[regression])
+    lines = [f"  {metric} = {_budget(subject, metric)}" for metric in metrics]
     name = json.dumps(subject.graph("infer").name)
     head = [
         "# Budgets of 'edgelearn check': what the model needed at first, and 25 % more.",
@@ -54,7 +57,7 @@ def write(config: Path) -> int:
 
 def _budget(subject: _subject.Subject, metric: str) -> str:
     value = _metrics.measure(subject, metric, None).value
-    if metric == "accuracy.min":
-        return f"{math.floor((value - ACCURACY_SLACK) * 100) / 100:.2f}"
+    if metric in MARKS:
+        return f"{max(math.floor((value - SLACK) * 100) / 100, 0):.2f}"
     unit, size = ("MiB", 2**20) if value >= 10 * 2**20 else ("KiB", 2**10)
     return f'"{math.ceil(value * HEADROOM / size)} {unit}"'

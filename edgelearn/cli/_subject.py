@@ -45,7 +45,7 @@ def from_file(path: Path) -> Subject:
     from edgelearn.planning import plan_bundle
 
     planned = plan_bundle(bundle, f"model {str(path)!r}")
-    return Subject(path, bundle.graphs, planned.batch, planned.working_set_bytes, bundle)
+    return Subject(path, planned.graphs, planned.batch, planned.working_set_bytes, bundle)
 
 
 def from_recipe(path: Path) -> Subject:

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from edgelearn import datasets, modelfile, workflow
-from edgelearn.cli._output import human_bytes, human_seconds, share, table
+from edgelearn.cli._output import MARKS, human_bytes, human_seconds, shown, table
 from edgelearn.cli._progress import Watch, downloads
 from edgelearn.config import read_recipe
 from edgelearn.continuing import go_on
@@ -39,10 +39,10 @@ def begun(
     else:
         chosen = read_recipe(recipe, overrides)
     if data is not None:
-        chosen = msgspec.structs.replace(chosen, dataset=workflow.guess_source(data))
+        chosen = msgspec.structs.replace(chosen, dataset=workflow.guess_source(data, chosen))
     dataset = load(chosen.dataset)
     model = workflow.new_model(chosen, dataset)
-    unseen = set(range(len(dataset.classes))) - set(dataset.y_train.tolist())
+    unseen = set(range(len(dataset.classes))) - set(dataset.y_train.ravel().tolist())
     if unseen:
         names = ", ".join(repr(dataset.classes[label]) for label in sorted(unseen)[:5])
         click.echo(f"note: no training sample of {len(unseen)} classes: {names}", err=True)
@@ -69,7 +69,7 @@ def resumed(
             fix="leave out --resume to begin anew",
         )
     model = modelfile.load(path)
-    source = model.recipe.dataset if data is None else workflow.guess_source(data)
+    source = model.recipe.dataset if data is None else workflow.guess_source(data, model.recipe)
     return model, load(source)
 
 
@@ -100,7 +100,7 @@ def continued(
         )
     model = modelfile.load(path)
     if data is not None:
-        source = workflow.guess_source(data)
+        source = workflow.guess_source(data, model.recipe)
         recipe = msgspec.structs.replace(model.recipe, dataset=source)
         model = replace(model, recipe=recipe)
     dataset = load(model.recipe.dataset)
@@ -158,16 +158,18 @@ def _caught_signals() -> Iterator[list[int]]:
 
 def show(result: Mapping[str, Any]) -> None:
     """Print a training report for a person."""
+    mark = "accuracy" if "accuracy" in result else "r2"
     rows = [
         {
             "layer": layer["name"],
             "kind": layer["kind"],
             "parameters": f"{layer['params']:,}",
-            "accuracy of its readout": share(layer["accuracy"]),
+            f"{MARKS[mark]} of its readout": shown(mark, layer[mark]),
         }
         for layer in result["layers"]
     ]
-    table(f"{result['recipe']}: test accuracy {result['accuracy']:.2%}", rows)
+    reached = ", ".join(f"{MARKS[key]} {shown(key, result[key])}" for key in MARKS if key in result)
+    table(f"{result['recipe']}: test {reached}", rows)
     speed = f"{result['samples_per_second']:,.0f} samples/s"
     click.echo(f"time         {human_seconds(result['seconds'])} ({speed})")
     click.echo(f"working set  {human_bytes(result['working_set_bytes'])} (arrays of training)")

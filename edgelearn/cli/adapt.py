@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgelearn.cli._output import emit, json_option, model_option, share
+from edgelearn.cli._output import MARKS, emit, json_option, model_option, shown
 
 
 @click.command(name="adapt")
@@ -85,21 +85,23 @@ def command(
 
     require_writable(out)
     loaded = modelfile.load(model)
-    dataset = _training.load(workflow.guess_source(data))
+    dataset = _training.load(workflow.guess_source(data, loaded.recipe))
     config = AdaptConfig(layers=layers, epochs=epochs, batch=batch, lr=lr, guard=guard)
     adapted, report = workflow.adapt(loaded, dataset, config)
     modelfile.save(out, adapted)
     result = {"model": str(out), **msgspec.to_builtins(report)}
-    emit(result, as_json, lambda: _show(result))
+    mark = "accuracy" if loaded.network.outputs is None else "r2"
+    emit(result, as_json, lambda: _show(result, mark))
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: dict[str, Any], mark: str) -> None:
     if result["held_out"]:
         click.echo(f"held-out samples  {result['held_out']} of {result['samples']}")
-        click.echo(f"as it was         {share(result['before'])}")
-        click.echo(f"last layer        {share(result['last'])}")
-        click.echo(f"{result['asked']:<17} {share(result['after'])}")
+        click.echo(f"as it was         {shown(mark, result['before'])}")
+        click.echo(f"last layer        {shown(mark, result['last'])}")
+        click.echo(f"{result['asked']:<17} {shown(mark, result['after'])}")
     kept = {"none": "nothing: the model is as it was"}.get(result["kept"], result["kept"])
     click.echo(f"kept              {kept}")
-    click.echo(f"test accuracy     {share(result['test_before'])} -> {share(result['test_after'])}")
+    before, after = (shown(mark, result[key]) for key in ("test_before", "test_after"))
+    click.echo(f"{f'test {MARKS[mark]}':<17} {before} -> {after}")
     click.echo(f"model             {result['model']}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from edgelearn.cli._output import emit, json_option, model_option, share, table
+from edgelearn.cli._output import MARKS, emit, json_option, model_option, share, shown, table
 
 
 @click.command(name="eval")
@@ -16,7 +16,7 @@ from edgelearn.cli._output import emit, json_option, model_option, share, table
 @click.option(
     "--fail-under",
     type=click.FloatRange(0, 1),
-    help="Exit with 1 if the accuracy is lower, e.g. 0.95.",
+    help="Exit with 1 if the accuracy, or R2 of a regression, is lower, e.g. 0.95.",
 )
 @click.option(
     "--exit-at",
@@ -33,6 +33,7 @@ def command(
 ) -> None:
     """Accuracy, loss, confusion matrix, and the accuracy of every layer's own readout.
 
+    Of a regression: root mean squared and mean absolute error in the units of its outputs, and R2.
     The test part of the data is used, that which the model was not trained on.
 
     \b
@@ -46,21 +47,22 @@ def command(
     from edgelearn.errors import BelowThreshold
 
     loaded = modelfile.load(model)
-    source = loaded.recipe.dataset if data is None else workflow.guess_source(data)
+    source = loaded.recipe.dataset if data is None else workflow.guess_source(data, loaded.recipe)
     dataset = _training.load(source)
     if exit_at is None:
         report = msgspec.to_builtins(workflow.score(loaded, dataset))
     else:
         report = msgspec.to_builtins(workflow.score_early(loaded, dataset, exit_at))
     result: dict[str, Any] = {"model": str(model), **report}
-    show = _show if exit_at is None else _show_exits
+    mark = "r2" if "outputs" in result else "accuracy"
+    show = _show_exits if exit_at is not None else _show_fit if mark == "r2" else _show
     emit(result, as_json, lambda: show(result, loaded.network.classes))
-    accuracy = result["accuracy"]
-    if fail_under is not None and not accuracy >= fail_under:  # also if it is NaN
+    reached = result[mark]
+    if fail_under is not None and not (reached is not None and reached >= fail_under):
         raise BelowThreshold(
             f"model {str(model)!r}",
-            expected=f"an accuracy of at least {fail_under}",
-            got=f"{accuracy:.4f}",
+            expected=f"an {mark} of at least {fail_under}",
+            got=f"{reached:.4f}" if reached is not None else "none: all values are the same",
             fix="train longer or wider, or lower --fail-under",
         )
 
@@ -82,6 +84,20 @@ def _show(result: dict[str, Any], classes: tuple[str, ...]) -> None:
         for name, counts in zip(classes, result["confusion"], strict=True)
     ]
     table("confusion: a row for each true class, a column for each prediction", rows)
+
+
+def _show_fit(result: dict[str, Any], classes: tuple[str, ...]) -> None:
+    marks = ", ".join(f"{MARKS[key]} {shown(key, result[key])}" for key in ("rmse", "mae", "r2"))
+    click.echo(f"{marks}, loss {result['loss']:.4f}, {result['samples']} samples\n")
+    table(
+        "R2 of each layer's readout",
+        [{"layer": la["name"], "R2": shown("r2", la["r2"])} for la in result["layers"]],
+    )
+    rows = [
+        {"output": o["name"], **{MARKS[key]: shown(key, o[key]) for key in ("rmse", "mae", "r2")}}
+        for o in result["outputs"]
+    ]
+    table("errors, in the units of the data", rows)
 
 
 def _show_exits(result: dict[str, Any], classes: tuple[str, ...]) -> None:

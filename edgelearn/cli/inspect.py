@@ -34,8 +34,8 @@ def _show(found: dict[str, Any]) -> None:
     click.echo(f"{found['file']}: {found['format']}, {human_bytes(found['bytes'])}")
     for phase in found["phases"]:
         _show_phase(phase)
-    for key in ("classes", "recipe", "card"):
-        if found[key] is not None:
+    for key in ("classes", "outputs", "recipe", "card"):
+        if found[key]:
             click.echo(f"\n{key}: {json.dumps(found[key])}")
 
 

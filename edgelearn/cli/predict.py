@@ -19,11 +19,11 @@ from edgelearn.cli._output import emit, json_option, model_option
 )
 @json_option
 def command(model: Path, files: tuple[Path, ...], exit_at: float | None, as_json: bool) -> None:
-    """Classify samples: .npy arrays, .csv files, or lines from stdin (-) as they come.
+    """Classify samples, or predict values: .npy arrays, .csv files, or lines from stdin (-).
 
     A line holds the numbers of one sample, separated by commas or blanks, not normalised: the
-    model does that itself. Prints the class and its probability, one line a sample; with --exit-at
-    also the layer that answered.
+    model does that itself. Prints the class and its probability (of a linear head its score), or
+    the values of a regression, one line a sample; with --exit-at also the layer that answered.
 
     \b
     Example:
@@ -32,9 +32,9 @@ def command(model: Path, files: tuple[Path, ...], exit_at: float | None, as_json
     """
     from edgelearn.cli import _predicting
 
-    classify = _predicting.classifier(model, exit_at)
+    predict = _predicting.predictor(model, exit_at)
     found = []
-    for guess in _predicting.guesses(classify, files):
+    for guess in _predicting.guesses(predict, files):
         found.append(guess)
         if not as_json:
             click.echo("\t".join(_words(guess)))

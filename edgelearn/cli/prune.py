@@ -68,5 +68,5 @@ def command(model: Path, data: Path | None, out: Path, as_json: bool, **settings
     from edgelearn.files import require_writable
 
     require_writable(out)
-    result = _pruning.run(model, data, out, settings)
-    emit(result, as_json, lambda: _pruning.show(result))
+    result, mark = _pruning.run(model, data, out, settings)
+    emit(result, as_json, lambda: _pruning.show(result, mark))

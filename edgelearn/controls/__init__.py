@@ -22,10 +22,7 @@ they are.
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgelearn.arrays import F32
+from edgelearn.arrays import F32, Array
 from edgelearn.config import Method, TrainConfig
 from edgelearn.controls._direct import Direct
 from edgelearn.controls._fused import Fused, is_plain
@@ -57,7 +54,7 @@ class Control:
             self._way = Interpreted(network, method, batch, seed)
         self.buffers: Buffers = self._way.buffers
 
-    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+    def step(self, x: F32, labels: Array, lr: float) -> float:
         """One step on normalised `x`; the mean loss of the head before the update."""
         return self._way.step(x, labels, lr)
 
@@ -73,7 +70,7 @@ def training_bytes(network: Network, config: TrainConfig) -> int:
         case "tpsgd" | "shallow" | "drtp":
             return working_set_bytes(network, batch)
         case "dfa":
-            return working_set_bytes(network, batch) + 4 * batch * len(network.classes)
+            return working_set_bytes(network, batch) + 4 * batch * network.width
         case "bp" | "fa" if is_plain(network):
             total = working_set_bytes(network, batch, keep_all=True) - _projection_bytes(network)
             weights = (block.params["w"].nbytes for block in network.blocks)
@@ -85,7 +82,7 @@ def training_bytes(network: Network, config: TrainConfig) -> int:
 def _projection_bytes(network: Network) -> int:
     """What backpropagation has no use for."""
     readouts = [block.readout for block in network.blocks if block.readout is not None]
-    return sum(r.projection.nbytes for r in readouts if r.projection is not None)
+    return sum(r.held.nbytes for r in readouts if r.held is not None)
 
 
 def _graph_bytes(network: Network, config: TrainConfig) -> int:

@@ -6,40 +6,43 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgelearn.arrays import F32, Array
 from edgelearn.config import Method
 from edgelearn.engine import Buffers, forward, train_step
+from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Gather
-from edgelearn.losses import Loss
+from edgelearn.losses import Loss, Workspace
 from edgelearn.network import Block, Network
 from edgelearn.readout import Readout
 
 
 @dataclass(frozen=True, slots=True)
-class Toward:
-    """The loss of direct random target projection: ``e = -p[label]``."""
+class Toward(Loss):
+    """The loss of direct random target projection: ``e = -p[label]``, of values ``-y @ p``."""
 
-    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
         assert p is not None  # noqa: S101  the head has its own loss
-        np.negative(p[labels], out=e)
+        drawn = p[labels] if labels.ndim == 1 else labels @ p
+        np.negative(drawn, out=space.error)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         assert p is not None  # noqa: S101  the head has its own loss
+        if b.specs[labels].dtype == "float32":
+            return b.unary("neg", b.matmul(labels, p)), None
         return b.unary("neg", b.apply(Gather(), p, labels)), None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sent:
+class Sent(Loss):
     """The loss of direct feedback alignment: the error at the head, through the projection.
 
     Attributes
     ----------
     value : str
         What the error at the head is called in a Graph.
-    slopes : array, shape (samples, classes), optional
+    slopes : array, shape (samples, classes or outputs), optional
         The same for the engine; where other losses have labels, this one then has the numbers of
         the samples.
     """
@@ -47,13 +50,13 @@ class Sent:
     value: str = ""
     slopes: F32 | None = None
 
-    def error(self, a: F32, labels: Array, p: F32 | None, slope: F32, e: F32, loss: F32) -> None:
+    def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
         assert self.slopes is not None  # noqa: S101  the engine's has them
         sent = self.slopes[labels]
         if p is None:
-            e[:] = sent
+            space.error[:] = sent
         else:
-            np.matmul(sent, p, out=e)
+            np.matmul(sent, p, out=space.error)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         return self.value if p is None else b.matmul(self.value, p), None
@@ -68,20 +71,19 @@ class Direct:
     """Steps of drtp and dfa. The latter runs forward twice instead of keeping activations."""
 
     def __init__(self, network: Network, method: Method, batch: int) -> None:
-        head = network.blocks[-1].readout
-        assert head is not None  # noqa: S101  the head always has one
-        self._head = head
+        require_projections(network, method)
+        self._head = network.head
         self.buffers = Buffers(network, batch)
         self._slopes: F32 | None = None
         if method == "drtp":
             told = with_losses(network, toward)
         else:
-            self._slopes = np.empty((batch, len(network.classes)), np.float32)
+            self._slopes = np.empty((batch, network.width), np.float32)
             loss = Sent(slopes=self._slopes)
             told = with_losses(network, lambda _: loss)
         self._learning = self.buffers.sharing(told)
 
-    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+    def step(self, x: F32, labels: Array, lr: float) -> float:
         """As `edgelearn.controls.Control` says."""
         blocks = self._learning.network.learning()
         if self._slopes is None:
@@ -90,7 +92,7 @@ class Direct:
         train_step(self._learning, x, np.arange(len(x)), lr, blocks)
         return loss
 
-    def _look(self, x: F32, labels: NDArray[np.int64], slopes: F32) -> float:
+    def _look(self, x: F32, labels: Array, slopes: F32) -> float:
         """Write the error at the head to `slopes`; the mean loss."""
         buffers = self.buffers
         a = forward(x, buffers)
@@ -98,6 +100,19 @@ class Direct:
         space = buffers.room(len(buffers.network.blocks) - 1, len(x)).space
         slopes[:] = self._head.error(a, labels, space)
         return float(buffers.loss[0]) / len(x)
+
+
+def require_projections(network: Network, method: Method) -> None:
+    """Raise `ConfigError` if a hidden block has no projection that an error could come through."""
+    for block in network.blocks:
+        readout = block.readout
+        if readout is not None and not readout.is_head and readout.held is None:
+            raise ConfigError(
+                f"layer {block.name!r}, method {method!r}",
+                expected="a loss with a projection of the labels that is held, no chunk of it",
+                got="one without",
+                fix="train with method = 'tpsgd' or 'shallow'",
+            )
 
 
 def with_losses(network: Network, loss: Callable[[Readout], Loss]) -> Network:

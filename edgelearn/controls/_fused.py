@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
 
-from edgelearn.arrays import F32
+import numpy as np
+
+from edgelearn.arrays import F32, Array
 from edgelearn.config import Method
 from edgelearn.controls._feedback import feedback
 from edgelearn.engine import Buffers
@@ -35,7 +36,7 @@ class Fused:
             matrices = feedback(network, seed)
             self._weights = [matrices[f"{block.name}.w"] for block in network.blocks]
 
-    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+    def step(self, x: F32, labels: Array, lr: float) -> float:
         """As `edgelearn.controls.Control` says."""
         buffers, blocks = self.buffers, self.buffers.network.blocks
         traces: list[Trace[F32]] = []
@@ -52,13 +53,13 @@ class Fused:
             e = below
         return float(buffers.loss[0]) / len(x)
 
-    def _error_of_head(self, a: F32, labels: NDArray[np.int64]) -> F32:
+    def _error_of_head(self, a: F32, labels: Array) -> F32:
         last = len(self.buffers.network.blocks) - 1
         block = self.buffers.network.blocks[last]
         e = self.buffers.error(last, block, len(a))
         self.buffers.loss[:] = 0
-        assert block.readout is not None  # noqa: S101  the head always has one
-        block.readout.loss.error(a, labels, None, e, e, self.buffers.loss)
+        space = replace(self.buffers.room(last, len(a)).space, error=e)
+        self.buffers.network.head.loss.error(a, labels, None, space)
         return e
 
     def _below(self, index: int, d: F32) -> F32:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from edgelearn.arrays import F32
 from edgelearn.config import Method
-from edgelearn.controls._direct import Sent, toward, with_losses
+from edgelearn.controls._direct import Sent, require_projections, toward, with_losses
 from edgelearn.controls._feedback import feedback
 from edgelearn.ir import Builder, Graph, Node
 from edgelearn.ir.ops import Softmax
@@ -28,6 +28,8 @@ def to_control_graph(network: Network, method: Method, seed: int) -> Graph:
     seed : int
         What the matrices of fa follow from.
     """
+    if method in ("drtp", "dfa"):
+        require_projections(network, method)
     network = with_losses(network, toward if method == "drtp" else lambda readout: readout.loss)
     step = Step(network, f"{network.name}-{method}")
     match method:
@@ -51,10 +53,8 @@ def _emit_direct(step: Step) -> str:
 
 def _emit_error(step: Step, answer: str) -> str:
     """The error at the head: of its activation, or of the sums that a softmax reads."""
-    readout = step.network.blocks[-1].readout
-    assert readout is not None  # noqa: S101  the head always has one
     with step.b.scope("head"):
-        return readout.emit_error(step.b, answer, step.labels, None).error
+        return step.network.head.emit_error(step.b, answer, step.labels, None).error
 
 
 def _emit_backward(step: Step, matrices: dict[str, F32]) -> str:

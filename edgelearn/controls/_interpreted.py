@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgelearn.arrays import F32, Array
 from edgelearn.config import Method
@@ -13,6 +12,7 @@ from edgelearn.controls._graph import to_control_graph
 from edgelearn.engine import Buffers
 from edgelearn.ir import Runner
 from edgelearn.network import Network
+from edgelearn.normalize import Outputs
 
 
 class Interpreted:
@@ -20,11 +20,13 @@ class Interpreted:
 
     def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
         self.buffers = Buffers(network, batch)
-        # Samples come normalised from the buffers.
-        self._runner = Runner(to_control_graph(replace(network, normalizer=None), method, seed))
+        # Samples and labels come from the buffers on the scale that is learned.
+        outputs = None if network.outputs is None else Outputs.blank(network.names)
+        network = replace(network, normalizer=None, outputs=outputs)
+        self._runner = Runner(to_control_graph(network, method, seed))
         self._arrays = network.stored()
 
-    def step(self, x: F32, labels: NDArray[np.int64], lr: float) -> float:
+    def step(self, x: F32, labels: Array, lr: float) -> float:
         """As `edgelearn.controls.Control` says."""
         feeds: dict[str, Array] = {"x": x, "y": labels, "lr": np.array(lr, np.float32)}
         result = self._runner.run(feeds, self._arrays)

@@ -11,9 +11,20 @@ import pkgutil
 from typing import Any
 
 from edgelearn.datasets._base import Dataset, DataSpec, Progress, Source, no_progress
+from edgelearn.datasets._values import numbered_outputs
 from edgelearn.errors import ConfigError, unknown
 
-__all__ = ["DataSpec", "Dataset", "Progress", "Source", "describe", "load", "names", "no_progress"]
+__all__ = [
+    "DataSpec",
+    "Dataset",
+    "Progress",
+    "Source",
+    "describe",
+    "load",
+    "names",
+    "no_progress",
+    "numbered_outputs",
+]
 
 
 def names() -> list[str]:
@@ -39,6 +50,13 @@ def _module(source: Source) -> Any:
             expected="a path beside a format only",
             got=f"name = {source.name!r}, path = {source.path!r}",
             fix='leave out the path, or write format = "npz" instead of the name',
+        )
+    if source.target == "value" and source.format != "npz":
+        raise ConfigError(
+            "dataset",
+            expected='target = "value" beside format = "npz" only',
+            got=f"name = {source.name!r}, format = {source.format!r}",
+            fix="leave it out, or save the samples and their values as an .npz archive",
         )
     wanted = source.name or source.format or ""
     if wanted not in names():

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 
 from edgelearn.arrays import Array, Shape, check_finite
 from edgelearn.datasets._masks import check_mask
+from edgelearn.datasets._values import check_spread, check_values
 from edgelearn.errors import DataShapeError, DataValueError
 
 MAX_CLASSES = 1 << 16
@@ -27,12 +28,14 @@ def no_progress(what: str, done: int, total: int) -> None:
 class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """``[dataset]``: a data set by `name`, or files of a `format` at `path`.
 
+    `target`: whether y of an archive holds class numbers or the values of a regression.
     `samples`: train on this many of the first training samples; the test part stays whole.
     """
 
     name: str | None = None
     format: str | None = None
     path: str | None = None
+    target: Literal["class", "value"] = "class"
     samples: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
@@ -40,12 +43,14 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 class DataSpec:
     """Shape of one sample, and the class names in the order of the labels.
 
-    `masked`: the last channel of a sample says which of its steps are real.
+    `masked`: the last channel of a sample says which of its steps are real. `outputs`: names of
+    what a regression predicts; there are no classes then.
     """
 
     in_shape: Shape
     classes: tuple[str, ...]
     masked: bool = False
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,12 +62,15 @@ class Dataset:
     name : str
     x_train, x_test : array, shape (samples, *in_shape)
         Any number type: they become float32 a batch at a time.
-    y_train, y_test : int64 array, shape (samples,)
-        Indices into `classes`.
+    y_train, y_test : array
+        int64 (samples,), indices into `classes`; or float32 (samples, outputs), if there are
+        `outputs`.
     classes : tuple of str
     masked : bool
         Samples are of different lengths: shape (steps, features + 1), the last channel 1 in real
         steps and 0 in padding, which is at the end and 0 in all features.
+    outputs : tuple of str
+        Names of the values to be predicted, instead of classes.
     """
 
     name: str
@@ -72,11 +80,12 @@ class Dataset:
     y_test: Array
     classes: tuple[str, ...]
     masked: bool = False
+    outputs: tuple[str, ...] = ()
 
     @property
     def spec(self) -> DataSpec:
-        """Shape of one sample, and the classes."""
-        return DataSpec(self.x_train.shape[1:], self.classes, self.masked)
+        """Shape of one sample, and the classes or outputs."""
+        return DataSpec(self.x_train.shape[1:], self.classes, self.masked, self.outputs)
 
     @property
     def nbytes(self) -> int:
@@ -92,12 +101,19 @@ class Dataset:
         for part in ("train", "test"):
             x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
             where = f"data {self.name!r}, {part} part"
-            check_samples(x, y, where)
+            if self.outputs:
+                check_values(y, self.outputs, where)
+            check_samples(x, y[:, 0] if self.outputs else y, where)
             check_finite(x, where)
-            check_labels(y, len(self.classes), where)
+            if not self.outputs:
+                check_labels(y, len(self.classes), where)
             if self.masked:
                 check_mask(x, where)
-        self._check_classes()
+        self._check_names()
+        if self.outputs:
+            check_spread(self.y_train, self.outputs, f"data {self.name!r}, train part")
+        else:
+            self._check_classes()
         if self.x_test.shape[1:] != self.x_train.shape[1:]:
             raise DataShapeError(
                 f"data {self.name!r}",
@@ -107,15 +123,19 @@ class Dataset:
             )
         return self
 
-    def _check_classes(self) -> None:
-        twice = [name for name, count in Counter(self.classes).items() if count > 1]
+    def _check_names(self) -> None:
+        kind = "output" if self.outputs else "class"
+        names = Counter(self.outputs or self.classes)
+        twice = [name for name, count in names.items() if count > 1]
         if twice:
             raise DataValueError(
                 f"data {self.name!r}",
-                expected="a name of its own for every class",
+                expected=f"a name of its own for every {kind}",
                 got=f"{twice[0]!r} more than once",
-                fix="name each class once",
+                fix=f"name each {kind} once",
             )
+
+    def _check_classes(self) -> None:
         if (self.y_train == self.y_train[0]).all():
             raise DataValueError(
                 f"data {self.name!r}, train part",

@@ -1,6 +1,8 @@
 """NumPy archives: ``x_train, y_train, x_test, y_test``, or ``x, y``, which are split 80/20.
 
-An optional array ``classes`` names the classes; else they are named by their numbers. Optional
+An optional array ``classes`` names the classes; else they are named by their numbers. With
+``target = "value"`` y holds what a regression predicts, of shape (samples,) or (samples, outputs),
+and an optional array ``outputs`` names it. Optional
 arrays ``lengths_train, lengths_test``, or ``lengths``, say how many steps of each sample are
 real, for samples of shape (steps, features) that were padded; the mask is then added to them.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +28,18 @@ from edgelearn.datasets._base import (
     numbered,
 )
 from edgelearn.datasets._masks import with_mask
+from edgelearn.datasets._values import numbered_outputs, target_values
 from edgelearn.errors import ConfigError, DataFileError, DataShapeError
 from edgelearn.files import require_file
 from edgelearn.rng import Stream, permutation
 
 PARTS = ("x_train", "y_train", "x_test", "y_test")
 LENGTHS = {"lengths": "x", "lengths_train": "x_train", "lengths_test": "x_test"}
+TARGETS: dict[str, Callable[[Array, str], Array]] = {
+    "class": class_numbers,
+    "value": target_values,
+}
+"""What makes labels of an array y."""
 TRAIN_SHARE = 0.8
 _DAMAGE = (
     OSError,
@@ -58,17 +67,24 @@ def load(source: Source, progress: Progress) -> Dataset:
     masked = not LENGTHS.keys().isdisjoint(arrays)
     if masked:
         arrays |= _masked(arrays, where)
-    parts = arrays if set(PARTS) <= arrays.keys() else _split(arrays, where)
-    y_train, y_test = (class_numbers(parts[k], f"{where}, {k}") for k in ("y_train", "y_test"))
-    classes = _classes(arrays["classes"], where) if "classes" in arrays else None
+    parts = arrays if set(PARTS) <= arrays.keys() else _split(arrays, source.target, where)
+    read_targets = TARGETS[source.target]
+    y_train, y_test = (read_targets(parts[k], f"{where}, {k}") for k in ("y_train", "y_test"))
+    classes: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    if source.target == "value":
+        outputs = _names(arrays, "outputs", where) or numbered_outputs(y_train.shape[1])
+    else:
+        classes = _names(arrays, "classes", where) or numbered(y_train, y_test)
     return Dataset(
         name=path.stem,
         x_train=parts["x_train"],
         y_train=y_train,
         x_test=parts["x_test"],
         y_test=y_test,
-        classes=numbered(y_train, y_test) if classes is None else classes,
+        classes=classes,
         masked=masked,
+        outputs=outputs,
     )
 
 
@@ -110,7 +126,7 @@ def _masked(arrays: dict[str, Array], where: str) -> dict[str, Array]:
     }
 
 
-def _split(arrays: dict[str, Array], where: str) -> dict[str, Array]:
+def _split(arrays: dict[str, Array], target: str, where: str) -> dict[str, Array]:
     if not {"x", "y"} <= arrays.keys():
         raise DataShapeError(
             where,
@@ -119,10 +135,10 @@ def _split(arrays: dict[str, Array], where: str) -> dict[str, Array]:
             fix="rename the arrays",
         )
     x, y = arrays["x"], arrays["y"]
-    check_samples(x, y, where)
+    check_samples(x, y[:, 0] if target == "value" and y.ndim == 2 else y, where)
     # Checked before the split, so that a message names the row in the file.
     check_finite(x, f"{where}, x")
-    class_numbers(y, f"{where}, y")
+    TARGETS[target](y, f"{where}, y")
     if len(x) < 2:
         raise DataShapeError(
             where, expected="two samples or more to split", got="one", fix="record more samples"
@@ -133,13 +149,17 @@ def _split(arrays: dict[str, Array], where: str) -> dict[str, Array]:
     return {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
 
 
-def _classes(names: Array, where: str) -> tuple[str, ...]:
+def _names(arrays: dict[str, Array], key: str, where: str) -> tuple[str, ...]:
+    """The names in array `key`, none if there is no such array."""
+    if key not in arrays:
+        return ()
+    names = arrays[key]
     if names.ndim != 1 or names.dtype.kind not in "USiu":
         raise DataShapeError(
-            f"{where}, classes",
-            expected="a list of names, one a class",
+            f"{where}, {key}",
+            expected="a list of names, one each",
             got=f"{names.dtype}{list(names.shape)}",
-            fix='store e.g. classes = numpy.array(["no", "yes"])',
+            fix=f'store e.g. {key} = numpy.array(["no", "yes"])',
         )
     texts = np.char.decode(names, "utf-8", "replace") if names.dtype.kind == "S" else names
     return tuple(str(name) for name in texts)

@@ -16,6 +16,9 @@ from edgelearn.ir.arena import plan_arena
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
 
+KEYS = ("classes", "outputs", "recipe", "card", "history")
+"""Metadata that is shown as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class GraphFacts:
@@ -120,5 +123,5 @@ def describe(path: Path) -> dict[str, Any]:
         "format": path.suffix.lower()[1:],
         "bytes": path.stat().st_size,
         "phases": [asdict(facts(phase, graph)) for phase, graph in bundle.graphs.items()],
-        **{key: bundle.meta.get(key) for key in ("classes", "recipe", "card", "history")},
+        **{key: bundle.meta.get(key) for key in KEYS},
     }

@@ -118,7 +118,7 @@ def metadata(bundle: Bundle, phase: str) -> dict[str, str]:
     '["no", "yes"]'
     """
     found = {"edgelearn.version": __version__, "edgelearn.phase": phase}
-    for key in ("classes", "card", "recipe"):
-        if key in bundle.meta:
+    for key in ("classes", "outputs", "card", "recipe"):
+        if bundle.meta.get(key):
             found[f"edgelearn.{key}"] = json.dumps(bundle.meta[key])
     return found

@@ -23,6 +23,8 @@ class Reshape:
         rest = math.prod(d for d in self.shape if d != BATCH)
         if self.shape.count(BATCH) > 1 or (a.has_batch and BATCH not in self.shape):
             refuse(self, f"one open dimension in {self.shape}", a)
+        if a.shape.count(BATCH) > 1:
+            refuse(self, "one row a sample, not a matrix of pairs of samples", a)
         if a.has_batch:
             if math.prod(d for d in a.shape if d != BATCH) != rest:
                 refuse(self, f"as many elements a sample as {self.shape}", a)

@@ -10,7 +10,10 @@ from edgelearn.arrays import Array, Shape
 from edgelearn.errors import GraphError
 
 BATCH: Final = -1
-"""A dimension that is chosen when the Graph is bound or run: the number of samples."""
+"""A dimension that is chosen when the Graph is bound or run: the number of samples.
+
+A matrix of all pairs of samples has two of them; both are the same number.
+"""
 
 DType: TypeAlias = Literal["float32", "int32", "int64", "int8", "uint8"]
 ITEMSIZE: Final[dict[str, int]] = {"float32": 4, "int32": 4, "int64": 8, "int8": 1, "uint8": 1}
@@ -18,7 +21,7 @@ ITEMSIZE: Final[dict[str, int]] = {"float32": 4, "int32": 4, "int64": 8, "int8":
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """Shape and dtype of a tensor; at most one dimension is `BATCH`.
+    """Shape and dtype of a tensor.
 
     >>> TensorSpec((BATCH, 64)).bind(32).nbytes
     8192
@@ -30,17 +33,17 @@ class TensorSpec:
     def __post_init__(self) -> None:
         fits = type(self.shape) is tuple and self.dtype in get_args(DType)
         fits = fits and all(type(d) is int and (d >= 0 or d == BATCH) for d in self.shape)
-        if not fits or self.shape.count(BATCH) > 1:
+        if not fits:
             raise GraphError(
                 "tensor",
-                expected=f"dimensions >= 0, at most one BATCH, a dtype of {get_args(DType)}",
+                expected=f"dimensions >= 0 or BATCH, a dtype of {get_args(DType)}",
                 got=f"{self.shape} {self.dtype}",
                 fix="mend the shape or the dtype",
             )
 
     @property
     def has_batch(self) -> bool:
-        """Whether one dimension is still open."""
+        """Whether a dimension is still open."""
         return BATCH in self.shape
 
     @property

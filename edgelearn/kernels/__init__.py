@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from edgelearn.kernels import noise as noise
     from edgelearn.kernels import norms as norms
     from edgelearn.kernels import recurrent as recurrent
+    from edgelearn.kernels import signs as signs
+    from edgelearn.kernels import similarity as similarity
     from edgelearn.kernels import sparse as sparse
     from edgelearn.kernels import spatial as spatial
 
@@ -33,6 +35,8 @@ _MODULES = (
     "noise",
     "norms",
     "recurrent",
+    "signs",
+    "similarity",
     "sparse",
     "spatial",
 )

@@ -102,3 +102,26 @@ def squared_hinge(labels: Labels, scores: F32, loss: F32) -> None:
             margin = max(one - side * scores[n, c], zero)
             scores[n, c] = -side * margin
             loss[0] += scores.dtype.type(0.5) * margin * margin
+
+
+@kernel
+def squared_error(targets: F32, scores: F32, loss: F32) -> None:
+    """Onto `scores` (batch, outputs): ``scores - targets``; adds half the squares to `loss`."""
+    for n in range(scores.shape[0]):
+        for c in range(scores.shape[1]):
+            gap = scores[n, c] - targets[n, c]
+            scores[n, c] = gap
+            loss[0] += scores.dtype.type(0.5) * gap * gap
+
+
+@kernel
+def huber(targets: F32, scores: F32, loss: F32) -> None:
+    """Onto `scores` (batch, outputs): ``clip(scores - targets, -1, 1)``; adds the loss."""
+    one = scores.dtype.type(1)
+    half = scores.dtype.type(0.5)
+    for n in range(scores.shape[0]):
+        for c in range(scores.shape[1]):
+            gap = scores[n, c] - targets[n, c]
+            clipped = min(max(gap, -one), one)
+            scores[n, c] = clipped
+            loss[0] += clipped * (gap - half * clipped)

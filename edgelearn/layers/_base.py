@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgelearn.arrays import F32, Shape
+from edgelearn.arrays import F32, Array, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.readout import Readout, Workspace
 from edgelearn.views import View
@@ -99,7 +96,7 @@ class Lesson:
 
     Attributes
     ----------
-    labels : int64 array, shape (batch,)
+    labels : int64 array, shape (batch,), or float32, shape (batch, outputs)
     readout : Readout
     rate : float
         For the sum over samples.
@@ -111,7 +108,7 @@ class Lesson:
         Of the readout, for `SequenceLearner.readout_rows` rows.
     """
 
-    labels: NDArray[np.int64]
+    labels: Array
     readout: Readout
     rate: float
     into: Params

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edgelearn import kernels
-from edgelearn.arrays import F32, Shape
+from edgelearn.arrays import F32, Array, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
 from edgelearn.layers._cell import Cell, Pass, chunk_steps
 from edgelearn.layers._stepwise_graph import emit_learning
 from edgelearn.layers.dense import BLOCK_ROWS, add_product
-from edgelearn.readout import Readout, Workspace
+from edgelearn.readout import Readout
 
 if TYPE_CHECKING:
     from edgelearn.kernels.recurrent import Chunk
@@ -85,9 +85,9 @@ class _Gradient:
         if not weights.any():
             return
         space = self.lesson.space
-        room = Workspace(space.features, space.error[:rows], space.slopes[:rows], space.loss)
+        room = space.rows(rows)
         seen = chunk.seen.reshape(rows, -1)
-        e = readout.error(seen, np.tile(labels, steps), room)
+        e = readout.error(seen, _repeated(labels, steps), room)
         e *= weights
         if self.p is not None:
             room.slopes[:] *= weights
@@ -125,3 +125,8 @@ class _Gradient:
             kernels.moments.follow(gradient, rate, into[key].ravel())
         if self.p is not None:
             kernels.moments.follow(self.p.ravel(), rate, into["p"].ravel())
+
+
+def _repeated(labels: Array, count: int) -> Array:
+    """`labels` so many times, one batch after the other."""
+    return np.tile(labels, (count, *(1,) * (labels.ndim - 1)))

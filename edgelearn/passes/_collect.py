@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgelearn.ir.builder import Builder
@@ -62,7 +62,7 @@ class Collected:
         return self._b.binary("sub", part, part)
 
 
-def _rows(parts: Sequence[Part]) -> Iterator[list[Part]]:
+def _rows(parts: Sequence[Part]) -> list[list[Part]]:
     """`parts` in rows: of one axis each, in order, without overlap."""
     rows: list[list[Part]] = []
     for part in sorted(parts):
@@ -72,4 +72,4 @@ def _rows(parts: Sequence[Part]) -> Iterator[list[Part]]:
             rows.append([part])
         else:
             row.append(part)
-    yield from rows
+    return rows

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from edgelearn import modelfile
+from edgelearn.ir import plan_arena
+from edgelearn.planning import plan_recipe
 
 HEAD = """
 [[layers]]
@@ -63,3 +65,15 @@ def test_a_budget_that_backpropagation_breaks(ask, recipe):
     need = ask("train", recipe, "--json", *method, "-s", "train.epochs=1").json
     tight = need["working_set_bytes"] * 3 // 4
     ask("train", recipe, *method, "--budget", tight).refused(2, "working set", "-s train.batch=")
+
+
+@pytest.mark.parametrize("method", ["tpsgd", *FLOORS])
+def test_a_plan_is_that_of_the_method(recipe, method):
+    recipe.write_text(f'{recipe.read_text()}method = "{method}"\n')
+    planned = plan_recipe(recipe)
+    suffix = "train" if method == "tpsgd" else method
+    assert planned.graphs["train"].name == f"small-{suffix}"
+    if method in ("bp", "fa"):
+        arena = plan_arena(planned.graphs["train"].bind(planned.batch)).size_bytes
+        parameters = sum(state.init.nbytes for state in planned.graphs["train"].states)
+        assert planned.working_set_bytes > arena + parameters

@@ -41,7 +41,8 @@ def copies(params):
 def learn_graph(layer, in_shape, params, readout):
     b = Builder("sequence")
     x = b.input("x", (BATCH, *in_shape))
-    y = b.input("y", (BATCH,), "int64")
+    values = readout.loss.task == "values"
+    y = b.input("y", (BATCH, CLASSES)) if values else b.input("y", (BATCH,), "int64")
     rate = b.input("rate", ())
     kept = {k: b.constant(k, v) for k, v in params.items() if k in layer.constants}
     names = {k: b.state(k, v) for k, v in params.items() if k not in layer.constants}
@@ -52,10 +53,13 @@ def learn_graph(layer, in_shape, params, readout):
     return b.graph([b.rename(learning.trace.a, "a")])
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse"])
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), CASES)
-def test_engine_graph_and_runtime_learn_the_same(layer, in_shape, batch):
+def test_engine_graph_and_runtime_learn_the_same(layer, in_shape, batch, loss):
     x, labels = samples(layer, in_shape, batch)
-    params, readout = layer.init(in_shape, 0, 0), readout_of(layer, in_shape)
+    params, readout = layer.init(in_shape, 0, 0), readout_of(layer, in_shape, loss=loss)
+    if readout.loss.task == "values":
+        labels = uniform(3, Stream.INIT, 3, (batch, CLASSES), 1.0)
     graph = learn_graph(layer, in_shape, params, readout)
     feeds = {"x": x, "y": labels, "rate": np.full((), 0.1, np.float32)}
     result = run(graph, feeds)

@@ -10,7 +10,18 @@ from slopes import PRECISE, places, run64, slope
 from tolerances import ENGINE_F32
 
 from edgelearn.ir import BATCH, Builder, run
-from edgelearn.ir.ops import BatchSize, Concat, OneHot, Pool2d, Reduce, Slice, Transpose
+from edgelearn.ir.ops import (
+    BatchSize,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    MatMul,
+    OneHot,
+    Pool2d,
+    Reduce,
+    Slice,
+    Transpose,
+)
 from edgelearn.layers import examples
 from edgelearn.passes.backward import Backward
 
@@ -118,6 +129,20 @@ def test_parts_along_different_axes():
     check(b, out, {"x": np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)}, 1)
 
 
+@pytest.mark.parametrize("kind", ["max", "min"])
+@pytest.mark.parametrize("factor", [0.1, 1.5, -0.5, "y"])
+def test_a_value_against_a_part_of_itself(kind, factor):
+    """One of these is a leaky relu, whose slope follows from its output; some only look so."""
+    rng = np.random.default_rng(5)
+    given = {"x": rng.normal(size=(4, 6)), "y": rng.uniform(0.1, 2, 6)}
+    b = Builder("leak")
+    x = b.input("x", (BATCH, 6))
+    b.input("y", (6,))
+    part = b.binary("mul", x, factor if factor == "y" else b.scalar(factor))
+    given = {key: value.astype(np.float32) for key, value in given.items()}
+    check(b, b.binary(kind, x, part), given, 4)
+
+
 def errors_by(b, out, x):
     """The error of input ``x``, worth `x`, that ones at `out` send."""
     nodes, back = list(b.nodes), Backward(b, ["x"])
@@ -148,6 +173,39 @@ def test_equal_elements_share_a_maximum():
     x = b.input("x", (BATCH, 4))
     found = errors_by(b, b.apply(Reduce("max", (1,)), x), np.float32([[3, 1, 3, 3]]))
     np.testing.assert_allclose(found, [[1 / 3, 0, 1 / 3, 1 / 3]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("op", "x", "w"),
+    [
+        (MatMul(), (5, 3), (3, 4)),
+        (MatMul(transpose_a=True), (3, 5), (3, 4)),
+        (MatMul(transpose_b=True), (5, 3), (4, 3)),
+        (Conv2d((2, 1), (1, 0, 2, 1)), (2, 7, 6, 4), (3, 2, 4, 3)),
+        (ConvTranspose2d((7, 6)), (2, 5, 4, 3), (3, 3, 4, 3)),
+    ],
+    ids=str,
+)
+def test_another_weight_on_the_way_to_the_input(op, x, w):
+    """The error of the input is that of the other weight, the error of the weight its own."""
+    rng = np.random.default_rng(6)
+    feeds = {"x": rng.normal(size=x).astype(np.float32)}
+    matrices = {name: rng.normal(size=w).astype(np.float32) for name in ("w", "v")}
+
+    def errors(met, weight):
+        b = Builder("feedback")
+        source = b.input("x", x)
+        for name, value in matrices.items():
+            b.constant(name, value)
+        out = b.apply(op, source, met)
+        nodes, back = list(b.nodes), Backward(b, ["x", met], weight)
+        back.send(out, b.scalar(1))
+        back.walk(nodes)
+        return [run(b.graph([e]), feeds).outputs[e] for e in (back.error("x"), back.error(met))]
+
+    by_input, by_weight = errors("w", lambda name: {"w": "v"}.get(name, name))
+    assert np.array_equal(by_input, errors("v", lambda name: name)[0])
+    assert np.array_equal(by_weight, errors("w", lambda name: name)[1])
 
 
 def recurrent(steps):

@@ -9,6 +9,8 @@ import pytest
 from edgelearn import engine, modelfile, workflow
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control
+from edgelearn.evaluation import evaluate
+from edgelearn.holdout import split
 from edgelearn.ir import run
 from edgelearn.layers.batch_norm import BatchNorm
 from edgelearn.lowering import to_train_graph
@@ -117,6 +119,20 @@ def test_training_goes_on_from_a_file_to_the_bit(digits, tmp_path):
     fit(again.network, digits.x_train, digits.y_train, again.recipe.train, start=again.standing)
     for name, value in whole.network.stored().items():
         assert np.array_equal(value, again.network.stored()[name]), name
+
+
+def test_the_best_statistics_are_put_back_with_the_best_parameters(digits):
+    """Held-out samples see after the run what they saw when it was best."""
+    settings = {"validation": 0.2, "patience": 2, "epochs": 30, "lr_schedule": "constant"}
+    model = model_of(digits, HIDDEN, NORM, schedule="layerwise", **settings | {"lr": 3.0})
+    found = []
+    observer = Observer(on_epoch=found.append)
+    fit(model.network, digits.x_train, digits.y_train, model.recipe.train, observer=observer)
+    last = [report.held_out_loss for report in found if report.stage == 2]
+    assert min(last) < last[-1]
+    _, held = split(digits.y_train, 0.2, model.recipe.train.seed)
+    again = evaluate(model.network, digits.x_train[held], digits.y_train[held])
+    assert again.loss == pytest.approx(min(last), rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["drtp", "dfa", "fa", "bp"])

@@ -25,6 +25,7 @@ JOINED = [
     HEAD,
 ]
 WIDE = [{**HIDDEN, "units": 200}, HEAD]  # OpenBLAS rounds otherwise in batches of other sizes
+NORMED = [HIDDEN, {"kind": "batch_norm", "memory": 50.0}, HIDDEN, HIDDEN, HEAD]
 IMAGES = [{"kind": "conv2d", "filters": 4}, {"kind": "max_pool"}, HIDDEN, HEAD]
 
 
@@ -65,7 +66,9 @@ def images(digits):
 
 @pytest.mark.parametrize("batch", [1, 7, 100, 500, 2000])
 @pytest.mark.parametrize(
-    "layers", [DEEP, JOINED, WIDE, IMAGES], ids=["deep", "joined", "wide", "images"]
+    "layers",
+    [DEEP, JOINED, WIDE, NORMED, IMAGES],
+    ids=["deep", "joined", "wide", "normed", "images"],
 )
 def test_the_same_to_the_bit(digits, images, monkeypatch, layers, batch):
     data = images if layers is IMAGES else digits

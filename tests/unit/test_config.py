@@ -174,10 +174,10 @@ MISTAKES = {
     GOOD.replace("units", "unit"): ["layers[0]", "'unit'", "did you mean 'units'"],
     GOOD.replace("softmax", "sofmax"): ["layers[0]", "activation", "did you mean 'softmax'"],
     DATASET + HEAD + 'los = "l2"': ["layers[0]", "did you mean 'loss'"],
-    DATASET + HEAD + 'loss = "mse"': [
+    DATASET + HEAD + 'loss = "nll"': [
         "layers[0]",
         "loss",
-        "cross_entropy, hinge, l1, l2, squared_hinge",
+        "cross_entropy, hinge, huber, l1, l2, mse, predsim",
     ],
     DATASET + HEAD + 'projection = "signs"': ["layers[0]", "did you mean 'sign'"],
     DATASET + HEAD + "gain = 0": ["layers[0]", "gain", "> 0"],

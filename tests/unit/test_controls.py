@@ -7,7 +7,7 @@ import tracemalloc
 import msgspec
 import numpy as np
 import pytest
-from control_cases import built, images, model_of
+from control_cases import NETWORKS, built, images, model_of
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
@@ -116,7 +116,7 @@ def test_feedback_is_not_the_weights(digits):
         assert abs(np.corrcoef(matrix.ravel(), weights.ravel())[0, 1]) < 0.2
 
 
-@pytest.mark.parametrize("name", ["dense", "conv", "overlapping", "gru", "cells", "shortcuts"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_feedback_by_the_weights_is_backpropagation(digits, monkeypatch, name):
     network = model_of(digits, name).network
 
