@@ -11,6 +11,8 @@ from edgelearn.errors import DataValueError
 
 Array: TypeAlias = NDArray[Any]
 F32: TypeAlias = NDArray[np.float32]
+Mask: TypeAlias = NDArray[np.uint8]
+"""1 for a weight that stays, 0 for one that is 0; the shape of the weights."""
 Shape: TypeAlias = tuple[int, ...]
 
 

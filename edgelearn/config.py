@@ -11,6 +11,7 @@ import msgspec
 from edgelearn.datasets import Source
 from edgelearn.errors import ConfigError, OptionError, unknown
 from edgelearn.layers import Layer, kinds
+from edgelearn.sparsity.structure import Structure
 from edgelearn.strict import convert, misspelt, parse_toml, plain, read_bytes
 from edgelearn.targets import ProjectionKind
 from edgelearn.trainconfig import LARGEST, train_config
@@ -49,6 +50,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the share of similarity in predsim. `chunk`: of a projection of signs, make the rows of so many
     classes at a time and hold no more, for many classes.
     `learn` = false leaves the layer as it was drawn: a frozen feature of chance, or of the data.
+    `structure` lets units of a recurrent layer read some others only.
     """
 
     loss: LossKind = "cross_entropy"
@@ -59,6 +61,7 @@ class LocalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gain: Annotated[float, msgspec.Meta(gt=0, le=LARGEST)] | None = None
     lr_scale: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
     learn: bool = True
+    structure: Structure | None = None
 
 
 class WiringConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

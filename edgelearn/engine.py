@@ -255,6 +255,7 @@ class Buffers:
         if self.noise is not None:
             self.noise.add(index, into, share * len(x))
         optimizer.apply(learned, block.moments, into, rate)
+        block.hold_masks()
         self.right[index] += int(self.loss[1])
 
     def follow(self, index: int, x: F32) -> None:
@@ -345,13 +346,15 @@ def train_step(
 def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -> int:
     """Bytes of our own arrays while training.
 
-    Parameters, what the optimiser remembers of them, projections, normaliser, buffers. The data
-    set is not in it: a device holds a batch of it at a time. `keep_all` as for `Buffers`.
+    Parameters, their masks, what the optimiser remembers of them, projections, normaliser,
+    buffers. The data set is not in it: a device holds a batch of it at a time. `keep_all` as for
+    `Buffers`.
     """
     stored = sum(value.nbytes for value in network.stored().values())
+    masks = sum(mask.nbytes for block in network.blocks for mask in block.masks.values())
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     outputs = 0 if network.outputs is None else network.outputs.nbytes
     labels = _label_room(network, batch).nbytes
     buffers = 4 * _Sizes.of(network, batch, keep_all).total + labels + 8
-    return stored + fixed + normalizer + outputs + buffers
+    return stored + masks + fixed + normalizer + outputs + buffers

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.ir.ops import BatchSize
+from edgelearn.ir.ops import ApplyMask, BatchSize
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.network import Block, Network
 from edgelearn.normalize import Normalizer
 from edgelearn.passes.fold import fold
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
+
+MASK_SUFFIX = ".mask"
+"""What the name of a mask in a training Graph adds to that of its parameter."""
 
 
 def to_graph(network: Network) -> Graph:
@@ -189,7 +192,15 @@ class Step:
         for key, value in new.items():
             name = f"{block.name}.{key}"
             if value != name:
-                self.b.update(name, self.b.rename(value, f"{name}.next"))
+                kept = self._kept(block, key, value)
+                self.b.update(name, self.b.rename(kept, f"{name}.next"))
+
+    def _kept(self, block: Block, key: str, value: str) -> str:
+        """The new `value` of one parameter, 0 where its mask says so."""
+        if key not in block.masks:
+            return value
+        mask = self.b.constant(f"{block.name}.{key}{MASK_SUFFIX}", block.masks[key])
+        return self.b.apply(ApplyMask(), value, mask, name=self.b.fresh(key))
 
     def graph(self, answer: str) -> Graph:
         """The finished Graph; `answer` is the activation of the head."""

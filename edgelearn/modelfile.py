@@ -17,7 +17,8 @@ from edgelearn.datasets import Dataset
 from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileError, UsageError
 from edgelearn.ir import BATCH, Builder, Graph, store
 from edgelearn.ir.store import Bundle
-from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.lowering import MASK_SUFFIX, to_graph, to_train_graph
+from edgelearn.masking import masked
 from edgelearn.network import Network, build
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.progress import EpochReport, Progress, Standing
@@ -107,6 +108,7 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
         normalizer = _normalizer(graph, in_shape, where)
         outputs = _outputs(names, arrays, where)
         network = build(recipe, in_shape, classes, normalizer, outputs).with_arrays(arrays)
+        network = masked(network, _masks(graph, network, where))
     except (LookupError, TypeError, ValueError, MemoryError, UsageError, GraphError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, EdgelearnError):
@@ -152,6 +154,20 @@ def _check_fit(recipe: Recipe, in_shape: Shape, arrays: Mapping[str, Array], whe
         if b.specs[made[index]].shape != wanted:
             got = f"arrays that make {b.specs[made[index]]}"
             raise _bad(f"{where}, layer {name[:-1]!r}", f"an output of shape {list(wanted)}", got)
+
+
+def _masks(graph: Graph, network: Network, where: str) -> dict[str, Array]:
+    """The masks of a training Graph, by the names of their parameters."""
+    found, values = {}, network.stored()
+    for name, mask in graph.constants.items():
+        if name.endswith(MASK_SUFFIX):
+            own = name.removesuffix(MASK_SUFFIX)
+            shape = list(values[own].shape)
+            if mask.dtype != np.uint8 or list(mask.shape) != shape:
+                got = f"{mask.dtype}{list(mask.shape)}"
+                raise _bad(f"{where}, {name}", f"a mask of uint8{shape}", got)
+            found[own] = mask
+    return found
 
 
 def _normalizer(graph: Graph, in_shape: Shape, where: str) -> Normalizer | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from edgelearn.arrays import F32, Array, Shape
+from edgelearn import kernels
+from edgelearn.arrays import F32, Array, Mask, Shape
 from edgelearn.config import Recipe
 from edgelearn.errors import ConfigError, DataShapeError, ModelFileError
 from edgelearn.heads import check_losses, head_of, readout_of
@@ -39,6 +40,8 @@ class Block:
     follows : bool
         Whether the parameters follow the data while the first block that learns from this one
         does.
+    masks : dict of str to array
+        Of parameters that are pruned: 1 for a weight that stays, 0 for one that is 0 for good.
     """
 
     wiring: Wiring
@@ -50,6 +53,7 @@ class Block:
     readout: Readout | None
     moments: Params = field(default_factory=dict)
     follows: bool = False
+    masks: dict[str, Mask] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -66,6 +70,17 @@ class Block:
         if self.readout.learns and self.readout.held is not None:
             return {**learned, "p": self.readout.held}
         return learned
+
+    def with_masks(self, masks: dict[str, Mask]) -> Block:
+        """This block, its arrays shared, with these masks and no others; weights become 0."""
+        for key, mask in masks.items():
+            self.params[key][mask == 0] = 0
+        return replace(self, masks=masks)
+
+    def hold_masks(self) -> None:
+        """Set to 0 in place what the masks say, as after every step."""
+        for key, mask in self.masks.items():
+            kernels.sparse.hold(mask.ravel(), self.params[key].ravel())
 
     def scores(self, a: F32, features: F32) -> Array:
         """What the readout says of each class, given final activations `a`."""
@@ -270,6 +285,9 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         readout=None,
         follows=isinstance(layer, Follower) and local.learn,
     )
+    if local.structure is not None:
+        u = local.structure.mask(block.params.get("u"), block.name, seed, index)
+        block = block.with_masks({"u": u})
     if index == len(recipe.layers) - 1:
         block = replace(block, readout=head_of(config, block.out_shape))
     elif isinstance(layer, Learner | SequenceLearner) and local.learn:

@@ -33,6 +33,8 @@ class Stream(IntEnum):
     BIAS = 8
     RECURRENT = 9
     NOISE = 12
+    DATA = 20
+    GRAPH = 21
 
 
 def _mix(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -21,11 +21,14 @@ from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownNam
 from edgelearn.evaluation import Result, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.holdout import held_out, split
+from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.network import build
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.planning import blank_network
 from edgelearn.progress import EpochReport, Observer, Position, Standing
+from edgelearn.pruning import PruneReport
+from edgelearn.pruning import prune as prune_network
 from edgelearn.reporting import TrainReport, model_card, train_report
 from edgelearn.stages import run_bytes
 from edgelearn.starting import start_from_data
@@ -172,6 +175,27 @@ def adapt(model: Model, dataset: Dataset, config: AdaptConfig) -> tuple[Model, A
             test_after=evaluate(network, x, y).mark,
         )
     card = {**model.card, "adapted": {"dataset": dataset.name, **msgspec.to_builtins(report)}}
+    return replace(model, network=network, card=card), report
+
+
+def prune(
+    model: Model, dataset: Dataset, config: PruneConfig, observer: Observer
+) -> tuple[Model, PruneReport]:
+    """`model` pruned, taught again by its own recipe and judged by the test part of `dataset`.
+
+    Raises
+    ------
+    OptionError, UnknownName
+        As `edgelearn.pruning.prune` says.
+    DataShapeError
+        If the data has other classes or features than the model.
+    """
+    _require_known_classes(dataset, model, "prune with the data that the model learned from")
+    with one_thread():
+        network, report = prune_network(
+            model.network, dataset, model.recipe.train, config, observer
+        )
+    card = {**model.card, "pruned": {"dataset": dataset.name, **msgspec.to_builtins(report)}}
     return replace(model, network=network, card=card), report
 
 

@@ -11,6 +11,7 @@ from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import (
     AddConvOuter,
     AddOuter,
+    ApplyMask,
     BatchSize,
     Binary,
     Concat,
@@ -42,7 +43,7 @@ class Arg:
 
     @property
     def dtype(self) -> str:
-        return self.values if self.values.startswith("int") else "float32"
+        return self.values if self.values.startswith(("int", "uint")) else "float32"
 
     def array(self, batch: int, rng: np.random.Generator) -> Array:
         shape = tuple(batch if d == BATCH else d for d in self.shape)
@@ -115,6 +116,9 @@ CASES = [
     *(case(Unary(kind), Arg((BATCH, 9), "extreme")) for kind in UNARY),
     *(case(Unary(kind), (BATCH, 9)) for kind in (*UNARY, "exp")),
     *(case(Unary(kind), Arg((BATCH, 9), "positive")) for kind in ("log", "sqrt")),
+    case(ApplyMask(), (4, 3), Arg((4, 3), "uint8", constant=True, high=2)),
+    case(ApplyMask(), (BATCH, 3), Arg((BATCH, 3), "uint8", high=3)),
+    case(ApplyMask(), (3, 3, 4, 5), Arg((3, 3, 4, 5), "uint8", constant=True, high=2)),
     case(Softmax(), (BATCH, 9)),
     case(Softmax(), Arg((BATCH, 9), "extreme")),
     case(Softmax(), (BATCH, 3, 4)),

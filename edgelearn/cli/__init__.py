@@ -24,6 +24,7 @@ COMMANDS = (
     "eval",
     "predict",
     "adapt",
+    "prune",
     "export",
     "simulate",
     "check",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgelearn.cli._output import emit, human_bytes, json_option
+from edgelearn.cli._output import emit, human_bytes, json_option, share
 
 
 @click.command(name="inspect")
@@ -50,3 +50,5 @@ def _show_phase(phase: dict[str, Any]) -> None:
     click.echo(f"  {'weights':11} {human_bytes(phase['weights_bytes'])}")
     click.echo(f"  {'MACs':11} {phase['macs']:,}")
     click.echo(f"  {'arena':11} {human_bytes(phase['arena_bytes'])}")
+    for name, part in phase["sparsity"].items():
+        click.echo(f"  {'zeros':11} {name}: {share(part)}")

@@ -49,6 +49,7 @@ class Fused:
             below = self._below(index, e)
             scratch = buffers.room(index, len(x)).scratch
             descend(block.params, trace.x, e, lr * block.lr_scale / len(x), scratch)
+            block.hold_masks()
             e = below
         return float(buffers.loss[0]) / len(x)
 

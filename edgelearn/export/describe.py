@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgelearn.errors import OptionError
 from edgelearn.files import require_file
 from edgelearn.ir import store
@@ -32,6 +34,8 @@ class GraphFacts:
     parameters, weights_bytes : int
         Constants, and states that are not one a sample.
     macs, arena_bytes : int
+    sparsity : dict of str to float
+        The share of zeros of each matrix of weights that has any.
     """
 
     phase: str
@@ -44,6 +48,7 @@ class GraphFacts:
     weights_bytes: int
     macs: int
     arena_bytes: int
+    sparsity: dict[str, float]
 
 
 def read_model(path: Path) -> Bundle:
@@ -96,7 +101,18 @@ def facts(phase: str, graph: Graph) -> GraphFacts:
         weights_bytes=sum(a.nbytes for a in weights),
         macs=sum(bound.macs(node) for node in bound.nodes),
         arena_bytes=plan_arena(bound).size_bytes,
+        sparsity=_sparsity(graph),
     )
+
+
+def _sparsity(graph: Graph) -> dict[str, float]:
+    arrays = {**graph.constants, **{state.input: state.init for state in graph.states}}
+    zeros = {
+        name: 1 - float(np.count_nonzero(value)) / value.size
+        for name, value in arrays.items()
+        if value.ndim >= 2 and value.size and value.dtype == np.float32
+    }
+    return {name: share for name, share in zeros.items() if share > 0}
 
 
 def describe(path: Path) -> dict[str, Any]:

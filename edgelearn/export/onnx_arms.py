@@ -10,12 +10,15 @@ import math
 from collections.abc import Callable
 from typing import TypeAlias
 
+import numpy as np
+
 from edgelearn.arrays import Array
 from edgelearn.export.onnx_fold import axes_of, refused
 from edgelearn.export.onnx_load import OnnxNode
 from edgelearn.export.onnx_values import Order, Values
 from edgelearn.ir.ops import (
     AddOuter,
+    ApplyMask,
     Binary,
     BinaryKind,
     MatMul,
@@ -69,6 +72,21 @@ def _aligned(v: Values, name: str, order: Order) -> str:
     value = v.constants[name].reshape(full).transpose(order)
     keep = next((i for i, d in enumerate(moved) if d != 1), len(moved))
     return v.array(f"{name}/aligned", value.reshape(moved[keep:]))
+
+
+def _where(v: Values, n: OnnxNode, _: int) -> None:
+    mask, a = n.inputs[:2]
+    zero = constant(v, n, 2)
+    if zero is None or zero.size != 1 or zero.any():
+        raise refused("0 where the condition does not hold", "others")
+    order = v.order(a)
+    if mask in v.constants:
+        value = v.constants[mask].astype(np.uint8)
+        fits = value.ndim == len(order)
+        kept = v.array(f"{mask}/kept", value.transpose(order) if fits else value)
+    else:
+        kept = v.read(mask, order)
+    v.define(n.out, ApplyMask(), [v.read(a, order), kept], order)
 
 
 def _binary(kind: BinaryKind) -> Arm:
@@ -173,6 +191,7 @@ ARMS: dict[str, Arm] = {
     "Max": _binary("max"),
     "Min": _binary("min"),
     "Sum": _binary("add"),
+    "Where": _where,
     "Tanh": _unary("tanh"),
     "Relu": _unary("relu"),
     "Sigmoid": _unary("sigmoid"),

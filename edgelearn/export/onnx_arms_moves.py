@@ -20,6 +20,8 @@ from edgelearn.export.onnx_values import OPEN_LENGTH, Values, reshaped
 from edgelearn.ir.ops import BatchSize, Concat, Gather, OneHot, Reshape, Slice, ToInt
 from edgelearn.ir.tensor import BATCH
 
+ALIKE = (("int32", "int64"), ("uint8", "bool"))
+"""Indices may be either; a mask is any number but 0."""
 NO_END = 2**31 - 1
 """Exporters write this, or more, for a slice that goes to the end."""
 
@@ -129,7 +131,7 @@ def _cast(v: Values, n: OnnxNode, _: int) -> None:
             return
     elif name not in v.constants:
         dtype = v.b.specs[v.held[name].name].dtype
-        if dtype == to or (dtype, to) == ("int32", "int64"):  # indices may be either
+        if dtype == to or (dtype, to) in ALIKE:
             v.alias(n.out, name)
             return
         if (dtype, to) == ("float32", "int64"):

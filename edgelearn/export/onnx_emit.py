@@ -12,6 +12,7 @@ from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
     AddOuter,
+    ApplyMask,
     BatchSize,
     Binary,
     Concat,
@@ -77,6 +78,8 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
             e.node(BINARY[op.kind], inputs, out)
         case Unary():
             e.node(UNARY[op.kind], inputs, out)
+        case ApplyMask():
+            _apply_mask(e, inputs, out)
         case Softmax():
             e.node("Softmax", inputs, out, axis=-1)
         case Reduce():
@@ -107,6 +110,12 @@ def _matmul(e: Emitter, op: MatMul, inputs: list[str], out: str) -> None:
         e.node("Gemm", inputs, out, transA=int(op.transpose_a), transB=int(op.transpose_b))
     else:
         e.node("MatMul", inputs, out)
+
+
+def _apply_mask(e: Emitter, inputs: list[str], out: str) -> None:
+    a, mask = inputs
+    kept = e.node("Cast", [mask], e.fresh(f"{out}/kept"), to=onnx.TensorProto.BOOL)
+    e.node("Where", [kept, a, e.shared("zero", np.array(0, np.float32))], out)
 
 
 def _reduce(e: Emitter, op: Reduce, inputs: list[str], out: str) -> None:

@@ -16,6 +16,7 @@ from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, conv_transpose2d
 from edgelearn.ir.ops import (
     AddConvOuter,
     AddOuter,
+    ApplyMask,
     BatchSize,
     Binary,
     Concat,
@@ -108,6 +109,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = BINARY[op.kind](a, inputs[1])
         case Unary():
             value = UNARY[op.kind](a)
+        case ApplyMask():
+            value = np.where(inputs[1] != 0, a, a.dtype.type(0))
         case Softmax():
             value = _softmax(a)
         case Reduce():

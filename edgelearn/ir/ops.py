@@ -30,6 +30,7 @@ __all__ = [
     "OPS",
     "AddConvOuter",
     "AddOuter",
+    "ApplyMask",
     "BatchSize",
     "Binary",
     "BinaryKind",
@@ -147,6 +148,26 @@ class Unary:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplyMask:
+    """The first tensor where the second, uint8 of the same shape, is not 0; 0 elsewhere.
+
+    One op, not a product, because a mask of bytes is a quarter of one of numbers to multiply by.
+    """
+
+    arity: ClassVar[int] = 2
+    overwrites: ClassVar[tuple[int, ...]] = (0,)
+
+    def infer(self, a: TensorSpec, mask: TensorSpec) -> TensorSpec:
+        require_float(self, a)
+        if mask.dtype != "uint8" or mask.shape != a.shape:
+            refuse(self, "a mask of uint8, of the shape of what it masks", a, mask)
+        return a
+
+    def macs(self, a: TensorSpec, mask: TensorSpec) -> int:
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
 class Softmax:
     """``exp(a) / sum(exp(a))`` over the last axis, with the maximum subtracted first."""
 
@@ -229,6 +250,7 @@ Op: TypeAlias = (
     | AddConvOuter
     | Binary
     | Unary
+    | ApplyMask
     | Softmax
     | Reduce
     | Reshape

@@ -24,6 +24,7 @@ from edgelearn.errors import EdgelearnError, ModelFileError
 from edgelearn.files import require_file, write_atomic
 from edgelearn.ir.graph import Graph, Node, State
 from edgelearn.ir.ops import OPS
+from edgelearn.ir.packing import pack, unpack
 from edgelearn.ir.tensor import TensorSpec
 
 FORMAT = "edgelearn"
@@ -68,9 +69,10 @@ class _GraphJson(msgspec.Struct, forbid_unknown_fields=True):
     states: dict[str, str]
 
 
-class _HeaderJson(msgspec.Struct):
+class _HeaderJson(msgspec.Struct, omit_defaults=True):
     graphs: dict[str, _GraphJson]
     meta: dict[str, Any]
+    packed: dict[str, tuple[int, ...]] = {}
 
 
 def to_bytes(bundle: Bundle) -> bytes:
@@ -94,10 +96,11 @@ def to_bytes(bundle: Bundle) -> bytes:
             constants=list(graph.constants),
             states={s.input: s.output for s in graph.states},
         )
-    header = msgspec.to_builtins(_HeaderJson(graphs, dict(bundle.meta)))
     contiguous = {name: value.copy(order="C") for name, value in tensors.items()}
-    mark = {"version": VERSION, "sha256": _digest(header, contiguous), "header": header}
-    return save(contiguous, metadata={FORMAT: json.dumps(mark)})
+    stored, packed = pack(contiguous)
+    header = msgspec.to_builtins(_HeaderJson(graphs, dict(bundle.meta), packed))
+    mark = {"version": VERSION, "sha256": _digest(header, stored), "header": header}
+    return save(stored, metadata={FORMAT: json.dumps(mark)})
 
 
 def _same(a: Array, b: Array) -> bool:
@@ -143,6 +146,7 @@ def from_bytes(content: bytes, path: Path) -> Bundle:
         raise _bad(path, "the bytes that were written", "others: the digest does not fit")
     try:
         header = msgspec.convert(mark["header"], _HeaderJson)
+        tensors = unpack(tensors, header.packed, MAX_BYTES)
         graphs = {phase: _graph(parts, tensors) for phase, parts in header.graphs.items()}
     except (ArithmeticError, LookupError, ValueError, TypeError, EdgelearnError) as error:
         raise _bad(path, "a consistent header", f"another ({_reason(error)})") from None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgelearn.kernels import recurrent as recurrent
     from edgelearn.kernels import signs as signs
     from edgelearn.kernels import similarity as similarity
+    from edgelearn.kernels import sparse as sparse
     from edgelearn.kernels import spatial as spatial
 
 _MODULES = (
@@ -36,6 +37,7 @@ _MODULES = (
     "recurrent",
     "signs",
     "similarity",
+    "sparse",
     "spatial",
 )
 

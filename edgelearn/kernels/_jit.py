@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import numba  # noqa: TID251  the one place
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 F32: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
+U8: TypeAlias = NDArray[np.uint8]
+U32: TypeAlias = NDArray[np.uint32]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -53,6 +55,17 @@ def _own_cache() -> Iterator[None]:
         numba.config.CACHE_DIR = before
 
 
+@contextlib.contextmanager
+def _packing() -> Iterator[None]:
+    """Numba reads this flag whenever it compiles; other kernels are compiled without."""
+    before = numba.config.SLP_VECTORIZE
+    numba.config.SLP_VECTORIZE = 1
+    try:
+        yield
+    finally:
+        numba.config.SLP_VECTORIZE = before
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile `function` at its first call, or take what an earlier process compiled.
 
@@ -60,3 +73,20 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """
     with _own_cache():
         return cast("Callable[P, R]", numba.njit(cache=True, error_model="numpy")(function))
+
+
+def packed_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """`kernel` whose equal operations in a row share a vector register; they give the same bits.
+
+    For loops that are too short for the vectoriser of loops, such as blocks of four weights.
+    """
+    made: Any = kernel(function)
+    if not numba.config.DISABLE_JIT:
+        compile_one = made.compile
+
+        def compile_packed(signature: Any) -> Any:
+            with _packing():
+                return compile_one(signature)
+
+        made.compile = compile_packed
+    return cast("Callable[P, R]", made)

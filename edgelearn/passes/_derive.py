@@ -11,6 +11,7 @@ from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
     AddOuter,
+    ApplyMask,
     BatchSize,
     Binary,
     Concat,
@@ -43,7 +44,7 @@ def carries(op: Op, position: int) -> bool:
     """Whether the output of `op` varies smoothly with the input at `position`."""
     if isinstance(op, OneHot | BatchSize | ToInt) or (isinstance(op, Unary) and op.kind == "sign"):
         return False
-    return not (isinstance(op, Gather) and position == 1)
+    return not (isinstance(op, ApplyMask | Gather) and position == 1)
 
 
 def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  one arm an op
@@ -62,6 +63,8 @@ def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  
             binary(back, node, op.kind, d)
         case Unary():
             unary(back, node, op.kind, d)
+        case ApplyMask():
+            back.send(node.inputs[0], b.apply(ApplyMask(), d, node.inputs[1]))
         case Softmax():
             softmax(back, node, d)
         case Reduce():

@@ -19,7 +19,7 @@ RECIPES = sorted(p for p in MODELS.glob("*.toml") if not p.name.endswith(".budge
 def data_of(path, request):
     """Skip unless the recipe's data is shipped or at hand."""
     name = read_recipe(path).dataset.name
-    if name != "digits":
+    if name not in ("digits", "reber"):
         request.getfixturevalue("mnist_folder" if name == "mnist" else "data_folder")
 
 

@@ -11,6 +11,7 @@ from edgelearn.ir.interp import evaluate
 from edgelearn.ir.ops import (
     AddConvOuter,
     AddOuter,
+    ApplyMask,
     BatchSize,
     Concat,
     Conv2d,
@@ -178,6 +179,13 @@ def test_large_values_do_not_overflow():
 def test_shapes_that_do_not_fit_are_refused(op, specs):
     with pytest.raises(GraphError, match=type(op).__name__):
         op.infer(*(TensorSpec(shape) for shape in specs))
+
+
+def test_a_mask_keeps_and_zeroes():
+    a, mask = f32([1, -2], [np.inf, np.nan]), np.array([[1, 0], [7, 0]], np.uint8)
+    found = evaluate(ApplyMask(), a, mask)
+    assert found.dtype == np.float32
+    assert found.tolist() == [[1, 0], [np.inf, 0]]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,12 @@ ARITHMETIC = (
 )
 
 
+def where(kept=((True, False),), other=0.0):
+    """`x` where `kept`, else `other`."""
+    constants = {"kept": np.array(kept), "other": np.float32(other)}
+    return Foreign("where", (1, 2), (node("Where", "kept", "x", "other"),), constants)
+
+
 @pytest.mark.parametrize(
     ("foreign", "message"),
     [
@@ -89,6 +95,8 @@ ARITHMETIC = (
             "training_mode",
         ),
         (one("Squeeze", ("n", 1)), "axes"),
+        (where(other=1.0), "0 where"),
+        (where(kept=[True]), "op Where"),
         (one("Flatten", ("n", 2, 3), axis=2), "op Flatten"),
         (one("Slice", ("n", 4), 9, starts=[1], ends=[9], axes=[0]), "not the batch"),
         (one("Expand", ("n", 1), constants={"shape": np.array([1, 5])}), "op Expand"),

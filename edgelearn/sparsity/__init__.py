@@ -1,0 +1,1 @@
+"""Which weights stay: masks by magnitude, schedules of sparsity, random structures. Arrays only."""
