@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from edgelearn.block import Block
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import ApplyMask, BatchSize
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
-from edgelearn.network import Block, Network
+from edgelearn.network import Network
 from edgelearn.normalize import Normalizer
 from edgelearn.passes.fold import fold
 from edgelearn.readout import Readout

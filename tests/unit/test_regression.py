@@ -11,6 +11,7 @@ from tolerances import ENGINE_F32
 
 from edgelearn import datasets, engine, modelfile, workflow
 from edgelearn.adapting import AdaptConfig, adapt
+from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control, to_control_graph, training_bytes
 from edgelearn.datasets import Dataset, Source
@@ -20,7 +21,6 @@ from edgelearn.exits import EarlyExits
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.lowering import to_graph, to_train_graph
-from edgelearn.network import build
 from edgelearn.normalize import Outputs
 from edgelearn.planning import blank_network
 from edgelearn.runtimes.onnx import run_onnx
