@@ -12,7 +12,7 @@ from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.runtimes.onnx import OnnxSession
 
-STEPS, LR, SEED = 3, 0.02, 3
+STEPS, BATCH, LR, SEED = 3, 6, 0.02, 3
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
@@ -26,10 +26,8 @@ def test_a_few_steps(digits, name, method, optimizer):
     by_interpreter, by_runtime = first, first
     session = OnnxSession(to_bytes(graph))
     data = images(digits)
-    # The engine's minGRU moves after every sample, its Graph after the batch.
-    batch = 1 if name == "mingru" and method in ("dfa", "drtp") else 6
-    control = Control(network, method, batch, SEED)
-    for rows in batches(STEPS, batch):
+    control = Control(network, method, BATCH, SEED)
+    for rows in batches(STEPS, BATCH):
         loaded = control.buffers.load(data.x_train, data.y_train, rows)
         loss = control.step(*loaded, lr)
         feeds = {
