@@ -20,11 +20,10 @@ from edgelearn.evaluation import Fit, evaluate, predict
 from edgelearn.exits import EarlyExits
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
-from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 from edgelearn.normalize import Outputs
 from edgelearn.planning import blank_network
 from edgelearn.runtimes.onnx import run_onnx
-from edgelearn.streaming import to_stream_graph
 from edgelearn.trainer import Observer
 
 HIDDEN = {"kind": "dense", "units": 48, "loss": "mse", "gain": 1.0}
