@@ -8,8 +8,9 @@ from dataclasses import replace
 from edgelearn.arrays import Shape
 from edgelearn.block import Block
 from edgelearn.config import Recipe
+from edgelearn.errors import ConfigError
 from edgelearn.heads import check_losses, head_of, readout_of
-from edgelearn.layers import Follower, Learner, SequenceLearner
+from edgelearn.layers import Follower, Layer, Learner, SequenceLearner
 from edgelearn.network import Network
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS
@@ -61,7 +62,7 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         layer=layer,
         lr_scale=local.lr_scale,
         in_shape=in_shape,
-        out_shape=layer.out_shape(in_shape),
+        out_shape=_out_shape(layer, wiring.name, in_shape),
         params=layer.init(in_shape, seed, index),
         readout=None,
         follows=isinstance(layer, Follower) and local.learn,
@@ -76,3 +77,13 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
+
+
+def _out_shape(layer: Layer, name: str, in_shape: Shape) -> Shape:
+    """Shape of the activation; errors name the layer by what it is called in its network."""
+    try:
+        return layer.out_shape(in_shape)
+    except ConfigError as error:
+        raise ConfigError(
+            f"layer {name!r}", expected=error.expected, got=error.got, fix=error.fix
+        ) from None

@@ -93,7 +93,9 @@ def convert(value: object, kind: type[T], where: str) -> T:
             at,
             expected=expected.replace("object", "a table").replace(" | null", ""),
             got=_short(got),
-            fix="write a value of that kind",
+            fix="write a number in that range"
+            if re.search(r"[<>]=? ", expected)
+            else "write a value of that kind",
         ) from None
 
 
@@ -163,7 +165,7 @@ def _keys(kind: type) -> set[str]:
         if isinstance(info, msgspec.inspect.StructType):
             found.update(field.encode_name for field in info.fields)
             todo.extend(field.type for field in info.fields)
-        elif isinstance(info, msgspec.inspect.ListType):
+        elif isinstance(info, msgspec.inspect.ListType | msgspec.inspect.VarTupleType):
             todo.append(info.item_type)
         elif isinstance(info, msgspec.inspect.UnionType):
             todo.extend(info.types)

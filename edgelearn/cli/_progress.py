@@ -83,6 +83,8 @@ class Watch:
         if done == 1 or done % 16 == 0:
             place = self._place(position.stage, position.epoch)
             self.bar.update(self.task, completed=done, description=place)
+            if self.bar.disable:
+                self._tell(f"{place}, step {position.step + 1}/{self.steps}")
 
     def on_epoch(self, report: EpochReport) -> None:
         """Say what the epoch reached."""
@@ -90,10 +92,16 @@ class Watch:
         speed = self.lap_steps * self.batch / (now - self.lap)
         self.lap, self.lap_steps = now, 0
         self.bar.note = f"{_reached(report)}, {speed:,.0f} samples/s, {self.memory}"
-        if self.bar.disable and (report.last or now - self.told >= PLAIN_EVERY_S):
-            self.told = now
+        if self.bar.disable:
             place = self._place(report.stage - 1, report.epoch - 1)
-            click.echo(f"{place}: {self.bar.note}, {now - self.began:.1f} s", err=True)
+            self._tell(f"{place}: {self.bar.note}", now=report.last)
+
+    def _tell(self, line: str, *, now: bool = False) -> None:
+        """A plain line, if it is `now` or some seconds after the last one."""
+        moment = time.monotonic()
+        if now or moment - self.told >= PLAIN_EVERY_S:
+            self.told = moment
+            click.echo(f"{line}, {moment - self.began:.1f} s", err=True)
 
     def _place(self, stage: int, epoch: int) -> str:
         name = self.names[stage] if len(self.names) > 1 else "all layers"

@@ -45,7 +45,9 @@ def begun(
     unseen = set(range(len(dataset.classes))) - set(dataset.y_train.ravel().tolist())
     if unseen:
         names = ", ".join(repr(dataset.classes[label]) for label in sorted(unseen)[:5])
-        click.echo(f"note: no training sample of {len(unseen)} classes: {names}", err=True)
+        more = ", ..." if len(unseen) > 5 else ""
+        classes = "class" if len(unseen) == 1 else "classes"
+        click.echo(f"note: no training sample of {len(unseen)} {classes}: {names}{more}", err=True)
     return model, dataset
 
 
@@ -57,8 +59,8 @@ def resumed(
         raise OptionError(
             "option --resume",
             expected="no recipe and no -s beside it: the checkpoint holds the recipe",
-            got="both",
-            fix="leave them out, or leave out --resume to begin anew",
+            got="-s" if recipe is None else f"recipe {str(recipe)!r}",
+            fix="leave it out, or leave out --resume to begin anew",
         )
     path = checkpoint_path(out)
     if not path.is_file():

@@ -160,7 +160,7 @@ def class_numbers(y: Array, where: str) -> Array:
             f"{where}, row {bad[0]}",
             expected=f"class numbers from 0 to at most {MAX_CLASSES - 1}",
             got=f"{y.flat[bad[0]]} ({bad.size} such labels in all)",
-            fix="number the classes 0, 1, 2, ..., and drop samples without a label",
+            fix='number the classes 0, 1, 2, ..., or write target = "value" for a regression',
         )
     return y.astype(np.int64)
 

@@ -123,6 +123,9 @@ def read(path: Path) -> Bundle:
         If it is truncated, damaged, too large, of another format or of a newer version.
     """
     require_file(path, "model", "run 'edgelearn train' first, or name a model with --model")
+    if path.suffix in (".onnx", ".tflite"):
+        got = f"a file ending in {path.suffix!r}"
+        raise _bad(path, "a model that edgelearn wrote", got, "name the .safetensors file instead")
     size_bytes = path.stat().st_size
     if size_bytes > MAX_BYTES:
         raise _bad(path, f"at most {MAX_BYTES} bytes", f"{size_bytes} bytes")

@@ -149,5 +149,5 @@ def require_room(kind: str, out: Shape, in_shape: Shape) -> None:
             f"layer of kind {kind!r}",
             expected="images at least as large as its window",
             got=f"an input of shape {list(in_shape)}",
-            fix='write a smaller kernel, or padding = "same"',
+            fix='write a smaller kernel or window, or padding = "same"',
         )

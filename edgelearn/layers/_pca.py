@@ -33,22 +33,33 @@ class Components(Protocol):
 
 
 class Covariance:
-    """Components from the whole covariance: exact, in 8 bytes times the square of `size`."""
+    """Components from the whole covariance: exact, in 16 bytes times the square of `size`."""
 
     def __init__(self, size: int) -> None:
         self._count = 0
         self._total = np.zeros(size)
         self._products = np.zeros((size, size))
+        self._waiting: list[F32] = []
 
     def add(self, rows: F32) -> None:
-        """Count these `rows`, shape (n, size), in."""
-        self._count += len(rows)
-        self._total += rows.sum(axis=0, dtype=np.float64)
-        self._products += rows.T.astype(np.float64) @ rows
+        """Count these `rows`, shape (n, size), in; a product is made of many at once."""
+        self._waiting.append(rows.copy())
+        if sum(map(len, self._waiting)) >= self._total.size:
+            self._count_in()
+
+    def _count_in(self) -> None:
+        """Count in the rows that wait."""
+        if self._waiting:
+            rows = np.concatenate(self._waiting).astype(np.float64)
+            self._waiting.clear()
+            self._count += len(rows)
+            self._total += rows.sum(axis=0)
+            self._products += rows.T @ rows
 
     @property
     def mean(self) -> NDArray[np.float64]:
         """Mean row."""
+        self._count_in()
         return self._total / max(self._count, 1)
 
     @property

@@ -30,7 +30,8 @@ HAS_TORCH = importlib.util.find_spec("torch") is not None
 def recipe(tmp_path):
     default = Path(edgelearn.__file__).parent / "recipes" / "digits-mlp.toml"
     path = tmp_path / "recipe.toml"
-    path.write_text(default.read_text("utf-8") + CONTROLS, "utf-8")
+    plain = default.read_text("utf-8").partition("[[controls]]")[0]
+    path.write_text(plain + CONTROLS, "utf-8")
     return path
 
 

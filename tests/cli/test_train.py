@@ -123,7 +123,7 @@ def test_classes_without_a_training_sample_are_named(ask, small, here):
     small.write_text(small.read_text().replace("units = 3", "units = 4"))
     done = ask("train", small)
     assert done.code == 0
-    assert "note: no training sample of 1 classes: 'rare'" in done.err
+    assert "note: no training sample of 1 class: 'rare'" in done.err
 
 
 def test_mnist_files_as_data(ask, here, mnist_folder):
