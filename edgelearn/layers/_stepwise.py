@@ -48,6 +48,7 @@ class Stepwise(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return {
             **super().shapes(features, batch),
             "lengths": (batch,),
+            "weights": (chunk_rows(batch),),
             "block": (block_size(max(features, self.fed_size()), wide),),
         }
 
@@ -78,28 +79,23 @@ class _Descent:
         """Errors of a chunk of steps, and what they add."""
         lesson, readout = self.lesson, self.lesson.readout
         steps, rows = len(chunk.x), chunk.counts.size
-        weights = self._weights(chunk)
+        weights = self._weigh(chunk)
         if not weights.any():
             return
         room = lesson.space.rows(rows)
         seen = chunk.seen.reshape(rows, -1)
         e = readout.error(seen, _repeated(lesson.labels, steps), room)
-        e *= weights
+        kernels.recurrent.scale_rows(weights, e)
         if readout.learns:
-            room.slopes[:] *= weights
+            kernels.recurrent.scale_rows(weights, room.slopes)
             readout.descend(seen, lesson.rate, lesson.into["p"], room)
         self._collect(chunk, e)
 
-    def _weights(self, chunk: Chunk) -> F32:
-        """What the loss at each step weighs, shape (steps * batch, 1)."""
-        lengths = self.space["lengths"]
-        place = chunk.counts / lengths
-        if self.cell.targets == "every":
-            share = place * place * (6 * lengths / ((lengths + 1) * (2 * lengths + 1)))
-        else:
-            share = (place == 1).astype(np.float32)
-        found: F32 = (share * chunk.mask).reshape(-1, 1)
-        return found
+    def _weigh(self, chunk: Chunk) -> F32:
+        """What the loss at each step weighs, shape (steps * batch,)."""
+        weights, every = self.space["weights"][: chunk.counts.size], self.cell.targets == "every"
+        kernels.recurrent.weigh(chunk.counts, chunk.mask, self.space["lengths"], every, weights)
+        return weights
 
     def _collect(self, chunk: Chunk, e: F32) -> None:
         """Descend a chunk of steps, given the error of what is seen after each."""
@@ -110,7 +106,7 @@ class _Descent:
         add_product(chunk.x.reshape(len(e), -1), d, into["w"], block)
         kernels.dense.add_rows(d, into["b"])
         if self.cell.gains:
-            d[:, -units:] *= chunk.gain.reshape(len(e), units)
+            kernels.recurrent.scale_last(chunk.gain.reshape(len(e), units), d)
         add_product(chunk.fed.reshape(len(e), -1), d, into["u"], block)
 
     def count_right(self, seen: F32) -> None:
