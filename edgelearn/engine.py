@@ -18,7 +18,7 @@ from edgelearn.arrays import F32, Array, Shape
 from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Network
 from edgelearn.noise import Noise
-from edgelearn.placement import Placement, Shapes
+from edgelearn.placement import Placement, Shapes, room
 from edgelearn.readout import Workspace
 from edgelearn.wiring import SAMPLE
 
@@ -54,9 +54,9 @@ class Buffers:
         self.network = network
         self.batch = batch
         self._placement = Placement.of(network, batch, keep_all=keep_all)
-        self._input = np.empty(batch * math.prod(network.in_shape), np.float32)
-        self._activations = np.empty(self._placement.activations, np.float32)
-        self._work = np.empty(self._placement.work, np.float32)
+        self._input = room(batch * math.prod(network.in_shape))
+        self._activations = room(self._placement.activations)
+        self._work = room(self._placement.work)
         self._labels = _label_room(network, batch)
         self.loss = np.zeros(2, np.float32)
         self.right = [0] * len(network.blocks)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
+import numpy as np
+
 from edgelearn.arrays import F32, Shape
 from edgelearn.ir import assign_offsets
 from edgelearn.layers import SequenceLearner
 from edgelearn.network import Block, Network
 from edgelearn.optimizers import Optimizer
 
-ALIGNMENT = 4
-"""Every array begins at a multiple of so many elements: 16 bytes."""
+ALIGNMENT = 16
+"""Every array begins at a multiple of so many elements: 64 bytes, a line of the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +131,10 @@ def _offsets(sizes: list[int], until: list[int]) -> tuple[list[int], int]:
         return [(most - size) * (index % 2) for index, size in enumerate(sizes)], most
     places, length = assign_offsets([4 * size for size in sizes], spans)
     return [place // 4 for place in places], length // 4
+
+
+def room(elements: int) -> F32:
+    """An array of so many elements that begins with a line of the cache."""
+    some = np.empty(elements + ALIGNMENT, np.float32)
+    first = -(some.ctypes.data // 4) % ALIGNMENT
+    return some[first : first + elements]

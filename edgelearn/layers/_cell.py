@@ -15,13 +15,15 @@ from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Names, Params, Trace
 from edgelearn.layers._carried import Tally, held, keep
 from edgelearn.layers._cell_graph import CellStep, emit_forward, emit_step
-from edgelearn.layers._chunks import CHUNK, cut
+from edgelearn.layers._chunks import cut
 from edgelearn.layers._sequence import Recurrent
 from edgelearn.rng import Stream, uniform
 
 if TYPE_CHECKING:
     from edgelearn.kernels.recurrent import Chunk
 
+CHUNK = 32
+"""Steps that are held at once, at most."""
 ROWS = 64
 """Steps times samples that are held at once, unless the batch has more."""
 NOTHING = np.empty(0, np.float32)

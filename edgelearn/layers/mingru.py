@@ -13,11 +13,14 @@ from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
 from edgelearn.layers._carried import held, keep
-from edgelearn.layers._chunks import CHUNK, chunks, cut
+from edgelearn.layers._chunks import chunks, cut
 from edgelearn.layers._mingru_graph import Unrolled, emit_move
 from edgelearn.layers._sequence import Recurrent, chrono
 from edgelearn.readout import Readout
 from edgelearn.rng import Stream, uniform
+
+CHUNK = 16
+"""Steps that are held at once, at most."""
 
 
 class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -93,7 +96,7 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         space.clear(traces=traces)
         way = -1 if self.reverse else 1
         x, returned = x[::way], out[::way] if self.returns == "sequence" else None
-        for part in chunks(len(x)):
+        for part in chunks(len(x), CHUNK):
             rows = part.stop - part.start
             states = space.states[: 0 if returned is None else rows]
             steps = x[part] if way > 0 else space.steps[:rows]
