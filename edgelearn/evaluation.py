@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 
 from edgelearn.arrays import F32, Array
+from edgelearn.block import Block
 from edgelearn.engine import Buffers, forward
 from edgelearn.errors import Diverged
-from edgelearn.network import Block, Network
+from edgelearn.network import Network
 from edgelearn.normalize import Outputs
 
 BATCH = 256

@@ -12,18 +12,18 @@ import numpy as np
 
 from edgelearn import __version__
 from edgelearn.arrays import F32, Array, Shape, as_f32
+from edgelearn.building import build
 from edgelearn.config import Recipe, parse_recipe, to_tables
 from edgelearn.datasets import Dataset
 from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileError, UsageError
 from edgelearn.ir import BATCH, Builder, Graph, store
 from edgelearn.ir.store import Bundle
-from edgelearn.lowering import MASK_SUFFIX, to_graph, to_train_graph
+from edgelearn.lowering import MASK_SUFFIX, to_graph, to_stream_graph, to_train_graph
 from edgelearn.masking import masked
-from edgelearn.network import Network, build
+from edgelearn.network import Network
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.progress import EpochReport, Progress, Standing
 from edgelearn.rng import Stream, permutation
-from edgelearn.streaming import to_stream_graph
 from edgelearn.strict import plain
 from edgelearn.wiring import SAMPLE, wire
 

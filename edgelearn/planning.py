@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgelearn.building import build
 from edgelearn.config import Recipe, read_recipe
 from edgelearn.controls import to_control_graph
 from edgelearn.datasets import DataSpec, describe
@@ -13,7 +14,7 @@ from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
 from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.modelfile import from_bundle
-from edgelearn.network import Network, build
+from edgelearn.network import Network
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.stages import run_bytes
 

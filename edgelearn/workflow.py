@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from edgelearn.adapting import AdaptConfig, AdaptReport
 from edgelearn.adapting import adapt as adapt_network
+from edgelearn.building import build
 from edgelearn.config import Recipe, read_recipe
 from edgelearn.datasets import Dataset, Source, numbered_outputs
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
@@ -23,7 +24,6 @@ from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.holdout import held_out, split
 from edgelearn.masking import PruneConfig
 from edgelearn.modelfile import Model, golden_samples
-from edgelearn.network import build
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.planning import blank_network
 from edgelearn.progress import EpochReport, Observer, Position, Standing

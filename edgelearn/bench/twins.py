@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from edgelearn.arrays import F32
-from edgelearn.network import Block, Network
+from edgelearn.block import Block
+from edgelearn.network import Network
 from edgelearn.wiring import SAMPLE
 
 EPSILON = 1e-5

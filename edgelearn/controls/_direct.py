@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgelearn.arrays import F32, Array
+from edgelearn.block import Block
 from edgelearn.config import Method
 from edgelearn.engine import Buffers, forward, train_step
 from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Gather
 from edgelearn.losses import Loss, Workspace
-from edgelearn.network import Block, Network
+from edgelearn.network import Network
 from edgelearn.readout import Readout
 
 

@@ -149,3 +149,10 @@ def test_benchmarks(ask, recipe):
     assert done.code == 0
     assert "no row of PyTorch: its twin has a softmax head" in done.err or "install" in done.err
     assert {row["name"] for row in json.loads(done.out)} >= {"tpsgd"}
+
+
+def test_a_pruned_regression_is_judged_by_r2(ask, report, here):
+    found = ask("prune", "--sparsity", "0.8", "--retrain", "3", "--json").json
+    assert found["accuracy_before"] == pytest.approx(report["r2"])
+    assert found["accuracy_after_retrain"][-1] > found["accuracy_after_prune"]
+    assert "test R2" in ask("prune", "--sparsity", "0.8").out

@@ -31,9 +31,11 @@ def test_there_are_recipes():
 def test_from_recipe_to_simulation(path, request, tmp_path, monkeypatch, capsys):
     data_of(path, request)
     monkeypatch.chdir(tmp_path)
-    assert run(["train", str(path), "-s", "train.epochs=1", "--json"]) == 0
+    short = ("-s", "train.epochs=1", "-s", "dataset.samples=500")
+    assert run(["train", str(path), *short, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report.get("accuracy", report.get("r2")) > 0.75
+    assert report["samples"] <= 500
+    assert "accuracy" in report or "r2" in report
     for phase in ("infer", "train"):
         assert run(["export", f"{phase}.onnx", "--phase", phase, "--json"]) == 0
         exported = json.loads(capsys.readouterr().out)
@@ -44,6 +46,26 @@ def test_from_recipe_to_simulation(path, request, tmp_path, monkeypatch, capsys)
         (ours,) = json.loads(capsys.readouterr().out)
         if phase == "infer":
             assert simulated["weights_bytes"] == ours["weights_bytes"]
+
+
+LEARNS = {
+    "cifar-cnn": ("dataset.samples=3000", "train.epochs=3"),
+    "fashion-rows-mingru": ("dataset.samples=4000", "train.epochs=3"),
+    "keyword-mingru": ("train.epochs=3",),
+    "activity-gru": ("dataset.samples=2000", "train.epochs=2"),
+}
+
+
+@pytest.mark.parametrize("name", LEARNS)
+def test_hidden_layers_learn_what_helps(name, data_folder):
+    """Beside its control: the same layers, frozen as they were drawn, under a head that learns."""
+    found = {}
+    for method in ("tpsgd", "shallow"):
+        recipe = read_recipe(MODELS / f"{name}.toml", (*LEARNS[name], f"train.method={method}"))
+        dataset = datasets.load(recipe.dataset)
+        _, report = workflow.train(workflow.new_model(recipe, dataset), dataset, Observer())
+        found[method] = report.accuracy
+    assert found["tpsgd"] > found["shallow"] + 0.01
 
 
 def test_digits_reach_965_in_three_seeds(digits):

@@ -7,13 +7,13 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine
+from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.export.onnx_reader import read_graph
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.lowering import to_graph, to_train_graph
 from edgelearn.masking import PruneConfig, choose_masks, masked
-from edgelearn.network import build
 from edgelearn.rng import Stream, uniform
 from edgelearn.runtimes.onnx import OnnxSession
 

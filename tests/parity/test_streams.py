@@ -18,9 +18,8 @@ from edgelearn.export.describe import read_model
 from edgelearn.export.onnx_writer import names_of, to_bytes
 from edgelearn.ir import run
 from edgelearn.layers import SequenceLearner, Streamer, examples
-from edgelearn.lowering import to_graph
+from edgelearn.lowering import to_graph, to_stream_graph
 from edgelearn.runtimes.onnx import OnnxSession
-from edgelearn.streaming import to_stream_graph
 
 RECURRENT = sorted({layer.kind for layer, _ in examples() if isinstance(layer, SequenceLearner)})
 

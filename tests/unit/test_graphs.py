@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, workflow
+from edgelearn.building import build
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import ConfigError, MissingRuntime
 from edgelearn.modelfile import from_bundle, to_bundle
-from edgelearn.network import build
 from edgelearn.rng import Stream, uniform
 from edgelearn.sparsity.graphs import (
     barabasi_albert,

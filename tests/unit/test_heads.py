@@ -7,12 +7,12 @@ import pytest
 
 from edgelearn import workflow
 from edgelearn.adapting import AdaptConfig, adapt
+from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control, training_bytes
 from edgelearn.errors import ConfigError
 from edgelearn.evaluation import evaluate, predict
 from edgelearn.exits import EarlyExits
-from edgelearn.network import build
 from edgelearn.trainer import Observer
 
 DENSE = {"kind": "dense", "units": 32}

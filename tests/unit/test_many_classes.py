@@ -11,13 +11,13 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
+from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control, training_bytes
 from edgelearn.errors import ConfigError
 from edgelearn.evaluation import evaluate
 from edgelearn.ir import run
 from edgelearn.lowering import to_exit_graph, to_train_graph
-from edgelearn.network import build
 from edgelearn.targets import SignRows, projection
 
 CLASSES, UNITS, CHUNK, BATCH = 1000, 128, 64, 16

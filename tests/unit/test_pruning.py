@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from edgelearn import adapting, modelfile, workflow
+from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.engine import Buffers, train_step, working_set_bytes
 from edgelearn.errors import ModelFileError, OptionError
 from edgelearn.evaluation import evaluate
 from edgelearn.ir import store
 from edgelearn.masking import PruneConfig, choose_masks, masked, matrices
-from edgelearn.network import build
 from edgelearn.progress import Observer
 from edgelearn.pruning import local_gradients
 from edgelearn.sparsity.regrowth import exchanged_share

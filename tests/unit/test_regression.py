@@ -11,6 +11,7 @@ from tolerances import ENGINE_F32
 
 from edgelearn import datasets, engine, modelfile, workflow
 from edgelearn.adapting import AdaptConfig, adapt
+from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control, to_control_graph, training_bytes
 from edgelearn.datasets import Dataset, Source
@@ -19,12 +20,10 @@ from edgelearn.evaluation import Fit, evaluate, predict
 from edgelearn.exits import EarlyExits
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
-from edgelearn.lowering import to_graph, to_train_graph
-from edgelearn.network import build
+from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 from edgelearn.normalize import Outputs
 from edgelearn.planning import blank_network
 from edgelearn.runtimes.onnx import run_onnx
-from edgelearn.streaming import to_stream_graph
 from edgelearn.trainer import Observer
 
 HIDDEN = {"kind": "dense", "units": 48, "loss": "mse", "gain": 1.0}

@@ -7,7 +7,7 @@ import pytest
 from layer_cases import CASES, arrays, is_head, scratch
 from tolerances import ENGINE_F32
 
-from edgelearn.network import Block
+from edgelearn.block import Block
 from edgelearn.wiring import SAMPLE, Wiring
 
 torch = pytest.importorskip("torch")

@@ -7,6 +7,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, modelfile, workflow
+from edgelearn.building import build
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import ConfigError, UnknownName
 from edgelearn.evaluation import predict
@@ -14,7 +15,6 @@ from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.ir.builder import Builder
 from edgelearn.lowering import to_graph, to_train_graph
-from edgelearn.network import build
 from edgelearn.runtimes.onnx import OnnxSession
 from edgelearn.wiring import Wiring
 

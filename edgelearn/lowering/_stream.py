@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgelearn.errors import ConfigError
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.layers import Streamer
-from edgelearn.lowering import emit_answer, emit_normalized, emit_source
+from edgelearn.lowering._infer import emit_answer, emit_normalized, emit_source
 from edgelearn.network import Network
 from edgelearn.wiring import SAMPLE
 

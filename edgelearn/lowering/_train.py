@@ -1,121 +1,24 @@
-"""A network as Graphs: inference, and the training step with parameters as states."""
+"""One step of learning as a Graph: parameters are states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-
+from edgelearn.block import Block
 from edgelearn.ir import BATCH, Builder, Graph
 from edgelearn.ir.ops import ApplyMask, BatchSize
 from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
-from edgelearn.network import Block, Network
-from edgelearn.normalize import Normalizer
-from edgelearn.passes.fold import fold
+from edgelearn.lowering._infer import (
+    emit_answer,
+    emit_input,
+    emit_projection,
+    emit_scale,
+    emit_source,
+)
+from edgelearn.network import Network
 from edgelearn.readout import Readout
 from edgelearn.wiring import SAMPLE
 
 MASK_SUFFIX = ".mask"
 """What the name of a mask in a training Graph adds to that of its parameter."""
-
-
-def to_graph(network: Network) -> Graph:
-    """Inference: input ``x`` (batch, *in_shape), one output (batch, classes).
-
-    It is called what it is: ``probabilities``; ``scores`` of a linear head, of which the largest is
-    the answer; or ``values`` (batch, outputs) of a regression, in the units of the training data.
-    """
-    b = Builder(network.name)
-    *_, (_, _, x) = _emit_blocks(b, network)
-    return fold(b.graph([emit_answer(b, network, x)]))
-
-
-def to_exit_graph(network: Network) -> Graph:
-    """Inference with a way out at every block that has one: see `edgelearn.exits`.
-
-    One output ``NAME/probabilities`` (batch, classes) for each of them, the first first; the last
-    is that of the head.
-    """
-    b = Builder(f"{network.name}-exits")
-    found = []
-    for block, _, a in _emit_blocks(b, network):
-        readout = block.readout
-        if readout is None or not readout.tells_probabilities:
-            continue
-        with b.scope(f"{block.name}/exit"):
-            p = _emit_projection(b, block, readout)
-            layer = block.layer
-            seen = layer.emit_judged(b, a) if isinstance(layer, SequenceLearner) else a
-            scores = readout.emit_scores(b, seen, p)
-            answer = scores if readout.is_head else b.softmax(scores)
-        found.append(b.rename(answer, f"{block.name}/probabilities"))
-    return fold(b.graph(found))
-
-
-def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str, str]]:
-    """The nodes of inference, one block after the other: each with its input and activation."""
-    constants = [
-        {key: b.constant(f"{block.name}.{key}", value) for key, value in block.params.items()}
-        for block in network.blocks
-    ]
-    return emit_forward(b, network, _emit_input(b, network), constants)
-
-
-def emit_forward(
-    b: Builder, network: Network, x: str, params: Sequence[Names]
-) -> Iterator[tuple[Block, str, str]]:
-    """The nodes of all blocks, which compute with `params`: each with its input and activation."""
-    made = {SAMPLE: x}
-    for index, block in enumerate(network.blocks):
-        with b.scope(block.name):
-            source = emit_source(b, block, made)
-            made[index] = block.layer.emit(b, params[index], source).a
-        yield block, source, made[index]
-
-
-def emit_source(b: Builder, block: Block, made: Mapping[int, str]) -> str:
-    """What `block` reads, as nodes, of the activations `made` before it."""
-    return block.wiring.emit(b, [made[source] for source in block.wiring.sources])
-
-
-def _emit_input(b: Builder, network: Network) -> str:
-    x = b.input("x", (BATCH, *network.in_shape))
-    normalizer = network.normalizer
-    return x if normalizer is None else emit_normalized(b, normalizer, x)
-
-
-def emit_normalized(b: Builder, normalizer: Normalizer, x: str) -> str:
-    """Inputs `x` as `normalizer` makes them, as nodes."""
-    with b.scope("input"):
-        centred = b.binary("sub", x, b.constant("input.mean", normalizer.mean))
-        return b.binary("mul", centred, b.constant("input.scale", normalizer.scale))
-
-
-def _emit_scale(b: Builder, network: Network) -> tuple[str, str] | None:
-    """Mean and spread of the outputs of a regression."""
-    outputs = network.outputs
-    if outputs is None:
-        return None
-    return b.constant("output.mean", outputs.mean), b.constant("output.spread", outputs.spread)
-
-
-def _emit_labels(b: Builder, network: Network, scale: tuple[str, str] | None) -> str:
-    """Labels as they are learned: class numbers, or values that are standardised here."""
-    if scale is None:
-        return b.input("y", (BATCH,), "int64")
-    mean, spread = scale
-    y = b.input("y", (BATCH, network.width))
-    return b.binary("div", b.binary("sub", y, mean), spread)
-
-
-def emit_answer(b: Builder, network: Network, a: str, scale: tuple[str, str] | None = None) -> str:
-    """What the head says, under its name; values in the units of the targets.
-
-    `scale` is that of the outputs, if it is in the Graph already.
-    """
-    scale = scale or _emit_scale(b, network)
-    if scale is not None:
-        mean, spread = scale
-        a = b.binary("add", b.binary("mul", a, spread), mean)
-    return b.rename(a, network.answers)
 
 
 def to_train_graph(network: Network) -> Graph:
@@ -151,8 +54,8 @@ class Step:
     def __init__(self, network: Network, name: str) -> None:
         self.network = network
         self.b = b = Builder(name)
-        self.x = _emit_input(b, network)
-        self._scale = _emit_scale(b, network)
+        self.x = emit_input(b, network)
+        self._scale = emit_scale(b, network)
         self.labels = _emit_labels(b, network, self._scale)
         self.lr = b.input("lr", ())
         self.samples = b.apply(BatchSize(), self.labels, name="samples")
@@ -210,6 +113,15 @@ class Step:
         return b.graph([answer, b.rename(loss, "loss")])
 
 
+def _emit_labels(b: Builder, network: Network, scale: tuple[str, str] | None) -> str:
+    """Labels as they are learned: class numbers, or values that are standardised here."""
+    if scale is None:
+        return b.input("y", (BATCH,), "int64")
+    mean, spread = scale
+    y = b.input("y", (BATCH, network.width))
+    return b.binary("div", b.binary("sub", y, mean), spread)
+
+
 def emit_local_learning(step: Step, network: Network) -> str:
     """Forward pass and local update of every block; returns the activation of the head.
 
@@ -236,7 +148,7 @@ def _emit_local(
     """The forward pass of a block that learns, and what makes the nodes of its update."""
     layer, p = block.layer, params.get("p")
     if p is None:
-        p = _emit_projection(b, block, readout)
+        p = emit_projection(b, block, readout)
     if isinstance(layer, SequenceLearner):
         learning = layer.emit_learn(b, params, x, labels, readout, p)
         return learning.trace, learning.descend
@@ -249,9 +161,3 @@ def _emit_local(
         return new | {"p": error.descend(b, rate, into["p"])} if readout.learns else new
 
     return trace, descend
-
-
-def _emit_projection(b: Builder, block: Block, readout: Readout) -> str | None:
-    """The projection as a constant, whole also where the engine makes it a chunk at a time."""
-    p = readout.constant()
-    return None if p is None else b.constant(f"{block.name}.p", p)

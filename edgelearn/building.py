@@ -1,0 +1,78 @@
+"""A new network from a recipe: every number in it follows from the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgelearn.arrays import Shape
+from edgelearn.block import Block
+from edgelearn.config import Recipe
+from edgelearn.heads import check_losses, head_of, readout_of
+from edgelearn.layers import Follower, Learner, SequenceLearner
+from edgelearn.network import Network
+from edgelearn.normalize import Normalizer, Outputs
+from edgelearn.optimizers import OPTIMIZERS
+from edgelearn.wiring import SAMPLE, Wiring, wire
+
+
+def build(
+    recipe: Recipe,
+    in_shape: Shape,
+    classes: Sequence[str],
+    normalizer: Normalizer | None,
+    outputs: Outputs | None = None,
+) -> Network:
+    """A new network as `recipe` says; every number in it follows from the recipe's seed.
+
+    `outputs` are those of a regression, which has no `classes`.
+
+    Raises
+    ------
+    ConfigError
+        If the last layer is no head for these classes or outputs, or an earlier one is a head.
+    """
+    blocks: list[Block] = []
+    shapes = {SAMPLE: in_shape}
+    width = len(classes) if outputs is None else len(outputs.names)
+    check_losses(recipe, width, "classes" if outputs is None else "values")
+    for index, wiring in enumerate(wire(recipe)):
+        shape = wiring.shape([shapes[source] for source in wiring.sources])
+        blocks.append(_block(recipe, index, wiring, shape, width))
+        shapes[index] = blocks[-1].out_shape
+    optimizer = OPTIMIZERS[recipe.train.optimizer]
+    return Network(
+        name=recipe.name,
+        in_shape=in_shape,
+        classes=tuple(classes),
+        normalizer=normalizer,
+        blocks=tuple(blocks),
+        optimizer=optimizer,
+        head=head_of(recipe.layers[-1], blocks[-1].out_shape),
+        outputs=outputs,
+    )
+
+
+def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: int) -> Block:
+    config, seed = recipe.layers[index], recipe.train.seed
+    layer, local = config.layer, config.local
+    block = Block(
+        wiring=wiring,
+        layer=layer,
+        lr_scale=local.lr_scale,
+        in_shape=in_shape,
+        out_shape=layer.out_shape(in_shape),
+        params=layer.init(in_shape, seed, index),
+        readout=None,
+        follows=isinstance(layer, Follower) and local.learn,
+    )
+    if local.structure is not None:
+        u = local.structure.mask(block.params.get("u"), block.name, seed, index)
+        block = block.with_masks({"u": u})
+    if index == len(recipe.layers) - 1:
+        block = replace(block, readout=head_of(config, block.out_shape))
+    elif isinstance(layer, Learner | SequenceLearner) and local.learn:
+        readout = readout_of(local, layer.view(in_shape), width, seed, index)
+        block = replace(block, readout=readout)
+    moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
+    return replace(block, moments=moments if block.readout else {})
