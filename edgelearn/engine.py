@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
-from edgelearn.block import Block
 from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Network
 from edgelearn.noise import Noise

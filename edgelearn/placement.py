@@ -12,9 +12,10 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from edgelearn.arrays import F32, Shape
+from edgelearn.block import Block
 from edgelearn.ir import assign_offsets
 from edgelearn.layers import SequenceLearner
-from edgelearn.network import Block, Network
+from edgelearn.network import Network
 from edgelearn.optimizers import Optimizer
 
 ALIGNMENT = 16

@@ -12,10 +12,10 @@ import pytest
 from control_cases import NETWORKS, built, images
 
 from edgelearn import cli, engine
+from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.errors import ConfigError
 from edgelearn.layers import SequenceLearner, examples, kinds
-from edgelearn.network import build
 from edgelearn.placement import Placement, Shapes
 
 OBJECTS = 8192
@@ -42,6 +42,7 @@ STACKS = {
 }
 RECIPE = """
 name = "pixels"
+input = {{ over = "channel" }}
 dataset = {{ format = "npz", path = "{path}" }}
 [[layers]]
 kind = "{kind}"
