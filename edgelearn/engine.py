@@ -1,7 +1,6 @@
 """The engine: forward passes and local updates on arrays that are made once.
 
-An activation is kept until the last layer that reads it has learned: in a plain stack two take
-turns, whatever the depth. There is no backward pass and no stored graph.
+There is no backward pass and no stored graph: see `edgelearn.placement` for what is held.
 """
 
 from __future__ import annotations
@@ -16,77 +15,12 @@ from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
-from edgelearn.block import Block
 from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Network
 from edgelearn.noise import Noise
-from edgelearn.readout import Readout, Workspace
+from edgelearn.placement import Placement, Shapes, room
+from edgelearn.readout import Workspace
 from edgelearn.wiring import SAMPLE
-
-
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """Elements of each buffer for one network and batch."""
-
-    input: int
-    joined: int
-    activations: tuple[int, ...]
-    features: int
-    error: int
-    slopes: int
-    work: int
-    scratch: int
-    gradient: int
-
-    @classmethod
-    def of(cls, network: Network, batch: int, keep_all: bool) -> _Sizes:
-        blocks = network.blocks
-        outs = [batch * math.prod(block.out_shape) for block in blocks]
-        joined = [batch * math.prod(b.in_shape) for b in blocks if b.wiring.joins]
-        slabs = list(range(len(blocks))) if keep_all else _slabs(network)
-        judged = [(_rows(b, batch), b.readout) for b in blocks if b.readout is not None]
-        gradients = [sum(p.size for p in block.learned().values()) for block in blocks]
-        return cls(
-            input=batch * math.prod(network.in_shape),
-            joined=max(joined, default=0),
-            activations=tuple(
-                max(out for out, own in zip(outs, slabs, strict=True) if own == slab)
-                for slab in range(max(slabs) + 1)
-            ),
-            features=max(rows * r.copied for rows, r in judged),
-            error=2 * max(outs) if keep_all else max(rows * r.view.size for rows, r in judged),
-            slopes=max(rows * r.read_out for rows, r in judged),
-            work=max(r.work_size(rows) for rows, r in judged),
-            scratch=max(b.layer.scratch_size(b.in_shape, batch) for b in blocks),
-            gradient=max(gradients) if network.optimizer.needs_gradient else 0,
-        )
-
-    @property
-    def total(self) -> int:
-        return sum(self.activations) + sum(
-            (
-                self.input,
-                self.joined,
-                self.features,
-                self.error,
-                self.slopes,
-                self.work,
-                self.scratch,
-                self.gradient,
-            )
-        )
-
-
-def _slabs(network: Network) -> list[int]:
-    """In which slab of memory the activation of each block lies: one that is free by then."""
-    busy: list[int] = []  # the last block that reads what lies in each slab
-    found = []
-    for index in range(len(network.blocks)):
-        last = network.last_reader(index)
-        slab = next((n for n, reader in enumerate(busy) if reader < index), len(busy))
-        busy[slab : slab + 1] = [last]
-        found.append(slab)
-    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,44 +31,32 @@ class Room:
     protocol takes longer than a small layer does.
     """
 
+    joined: F32
     out: F32
-    scratch: F32
     space: Workspace
+    scratch: F32
+    gradient: F32
     learned: Params
     learner: Learner | None
     sequence: SequenceLearner | None
-
-
-def _rows(block: Block, batch: int) -> int:
-    """How many rows the readout of `block` judges at once."""
-    if isinstance(block.layer, SequenceLearner):
-        return block.layer.readout_rows(block.in_shape, batch)
-    return batch
 
 
 class Buffers:
     """All arrays that a step of up to `batch` samples needs besides parameters.
 
     With `keep_all` no activation is written over before the step ends, as backpropagation needs
-    it, and there is room for the errors of two layers. `loss` holds the summed loss and the right
+    it. `loss` holds the summed loss and the right
     guesses of what was judged last; `right` counts each block's right guesses while it learns;
     `noise`, if any, is that of the next step.
     """
 
     def __init__(self, network: Network, batch: int, *, keep_all: bool = False) -> None:
-        sizes = _Sizes.of(network, batch, keep_all)
         self.network = network
         self.batch = batch
-        self._slabs = list(range(len(network.blocks))) if keep_all else _slabs(network)
-        self._input = np.empty(sizes.input, np.float32)
-        self._joined = np.empty(sizes.joined, np.float32)
-        self._activations = [np.empty(size, np.float32) for size in sizes.activations]
-        self._features = np.empty(sizes.features, np.float32)
-        self._error = np.empty(sizes.error, np.float32)
-        self._slopes = np.empty(sizes.slopes, np.float32)
-        self._work = np.empty(sizes.work, np.float32)
-        self._scratch = np.empty(sizes.scratch, np.float32)
-        self._gradient = np.empty(sizes.gradient, np.float32)
+        self._placement = Placement.of(network, batch, keep_all=keep_all)
+        self._input = room(batch * math.prod(network.in_shape))
+        self._activations = room(self._placement.activations)
+        self._work = room(self._placement.work)
         self._labels = _label_room(network, batch)
         self.loss = np.zeros(2, np.float32)
         self.right = [0] * len(network.blocks)
@@ -184,7 +106,7 @@ class Buffers:
         """Where block number `index` reads, unless it reads the sample itself."""
         block = self.network.blocks[index]
         if block.wiring.joins:
-            return _view(self._joined, (samples, *block.in_shape))
+            return self.room(index, samples).joined
         return self.room(block.wiring.sources[0], samples).out
 
     def forward(self, index: int, x: F32) -> Trace[F32]:
@@ -201,51 +123,34 @@ class Buffers:
 
     def _room(self, index: int, samples: int) -> Room:
         block = self.network.blocks[index]
-        readout, layer, rows = block.readout, block.layer, _rows(block, samples)
-        slab = self._activations[self._slabs[index]]
+        layer, shapes = block.layer, Shapes.of(block, self.network.optimizer, samples)
+        joined, features, error, slopes, judging, scratch, gradient = shapes.cut(self._work)
+        place = self._placement.places[index]
         return Room(
-            out=_view(slab, (samples, *block.out_shape)),
-            scratch=self._scratch[: layer.scratch_size(block.in_shape, samples)],
-            space=self._space(readout, rows),
+            joined=joined,
+            out=_view(self._activations[place:], (samples, *block.out_shape)),
+            space=Workspace(features, error, slopes, self.loss, judging),
+            scratch=scratch,
+            gradient=gradient,
             learned=block.learned(),
             learner=layer if isinstance(layer, Learner) else None,
             sequence=layer if isinstance(layer, SequenceLearner) else None,
         )
 
-    def _space(self, readout: Readout | None, rows: int) -> Workspace:
-        """Where `readout` judges so many rows; without one there is no room."""
-        r = readout
-        return Workspace(
-            features=_view(self._features, (rows, r.copied if r else 0)),
-            error=_view(self._error, (rows, r.view.size if r else 0)),
-            slopes=_view(self._slopes, (rows, r.read_out if r else 0)),
-            loss=self.loss,
-            work=self._work[: r.work_size(rows) if r else 0],
-        )
-
-    def error(self, index: int, block: Block, samples: int) -> F32:
-        """Where the error of block number `index` lies when all are kept."""
-        half = len(self._error) // 2
-        return _view(self._error[half * (index % 2) :], (samples, *block.out_shape))
-
     def learn(self, index: int, x: F32, labels: Array, lr: float) -> None:
         """Forward pass and local update of block number `index` on its own input `x`.
 
-        The summed loss before the update is then in `loss`, with the right guesses. Of sequences
-        those count that are made at the end.
+        The summed loss before the update is then in `loss`, with the right guesses.
         """
         block, room = self.network.blocks[index], self.room(index, len(x))
         readout, rate = block.readout, lr * block.lr_scale
         assert readout is not None  # noqa: S101  only blocks that learn are asked to
         self.loss[:] = 0
         optimizer, learned = self.network.optimizer, room.learned
-        into, share = optimizer.target(learned, block.moments, self._gradient, rate, len(x))
+        into, share = optimizer.target(learned, block.moments, room.gradient, rate, len(x))
         if room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
-            if readout.guesses:
-                guesses = block.scores(room.out, room.space.features).argmax(axis=1)
-                self.loss[1] = (guesses == labels).sum()
         else:
             trace = self.forward(index, x)
             e = readout.error(trace.a, labels, room.space)
@@ -357,5 +262,6 @@ def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     outputs = 0 if network.outputs is None else network.outputs.nbytes
     labels = _label_room(network, batch).nbytes
-    buffers = 4 * _Sizes.of(network, batch, keep_all).total + labels + 8
+    samples = 4 * batch * math.prod(network.in_shape)
+    buffers = Placement.of(network, batch, keep_all=keep_all).nbytes + samples + labels + 8
     return stored + masks + fixed + normalizer + outputs + buffers

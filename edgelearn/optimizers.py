@@ -3,7 +3,7 @@
 ======== ============================ ==========================
 name     remembered a parameter       besides, while a layer learns
 ======== ============================ ==========================
-sgd      nothing                      nothing: updates in place
+sgd      nothing                      nothing: updates in place, but for layers that collect
 momentum 4 bytes                      nothing
 adam     8 bytes                      a gradient of the largest layer
 ======== ============================ ==========================
@@ -31,8 +31,11 @@ class Optimizer(Protocol):
     `learned` are the parameters of one block, `moments` what is remembered of them.
     """
 
-    needs_gradient: bool
-    """Whether a whole gradient must be held while a block learns."""
+    def holds_gradient(self, collects: bool) -> bool:
+        """Whether a whole gradient must be held while a block learns.
+
+        A block that `collects` says it before its parameters may move.
+        """
 
     def moments(self, learned: Params) -> Params:
         """What is remembered, before the first step."""
@@ -53,9 +56,10 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class Sgd:
-    """Stochastic gradient descent, in place."""
+    """Stochastic gradient descent, in place where nothing must be collected first."""
 
-    needs_gradient = False
+    def holds_gradient(self, collects: bool) -> bool:
+        return collects
 
     def moments(self, learned: Params) -> Params:
         return {}
@@ -63,10 +67,13 @@ class Sgd:
     def target(
         self, learned: Params, moments: Params, gradient: F32, rate: float, samples: int
     ) -> tuple[Params, float]:
-        return learned, rate / samples
+        into = _held(learned, gradient) if gradient.size else learned
+        return into, rate / samples
 
     def apply(self, learned: Params, moments: Params, into: Params, rate: float) -> None:
-        return
+        if into is not learned:
+            for key, value in learned.items():
+                kernels.moments.follow(into[key].ravel(), -1.0, value.ravel())
 
     def emit(
         self, b: Builder, learned: Names, moments: Names, rate: str, samples: str, f: Descent
@@ -78,8 +85,10 @@ class Sgd:
 class Momentum:
     """Heavy ball (Polyak 1964): ``v = 0.9 * v + gradient``, ``p -= rate * v``."""
 
-    needs_gradient = False
     keep = 0.9
+
+    def holds_gradient(self, collects: bool) -> bool:
+        return False
 
     def moments(self, learned: Params) -> Params:
         return {f"{key}.velocity": np.zeros_like(value) for key, value in learned.items()}
@@ -112,9 +121,11 @@ class Momentum:
 class Adam:
     """Adam (Kingma & Ba 2015, arXiv:1412.6980), beta 0.9 and 0.999, epsilon 1e-8."""
 
-    needs_gradient = True
     beta1 = 0.9
     beta2 = 0.999
+
+    def holds_gradient(self, collects: bool) -> bool:
+        return True
 
     def moments(self, learned: Params) -> Params:
         found = {"decay1": np.ones(1, np.float32), "decay2": np.ones(1, np.float32)}
@@ -125,12 +136,7 @@ class Adam:
     def target(
         self, learned: Params, moments: Params, gradient: F32, rate: float, samples: int
     ) -> tuple[Params, float]:
-        into, start = {}, 0
-        for key, value in learned.items():
-            into[key] = gradient[start : start + value.size].reshape(value.shape)
-            start += value.size
-        gradient[:start] = 0
-        return into, -1 / samples
+        return _held(learned, gradient), -1 / samples
 
     def apply(self, learned: Params, moments: Params, into: Params, rate: float) -> None:
         one = np.float32(1)
@@ -162,6 +168,16 @@ class Adam:
             move = b.binary("div", b.binary("mul", step, m), b.binary("add", size, b.scalar(1e-8)))
             new |= {key: b.binary("sub", learned[key], move), f"{key}.m": m, f"{key}.v": v}
         return new
+
+
+def _held(learned: Params, gradient: F32) -> Params:
+    """Zeros of the shapes of `learned`, in `gradient`."""
+    into, start = {}, 0
+    for key, value in learned.items():
+        into[key] = gradient[start : start + value.size].reshape(value.shape)
+        start += value.size
+    gradient[:] = 0
+    return into
 
 
 def _emit_blend(b: Builder, old: str, fresh: str, keep: float) -> str:

@@ -91,6 +91,17 @@ class Readout:
             return found
         return seen if p is None else seen @ p.T
 
+    def count_right(self, a: F32, labels: Array, space: Workspace) -> None:
+        """Add to `space.loss` how many guesses are right, if it guesses a class."""
+        if not self.guesses:
+            return
+        seen, p = self.view.of(a, space.features), self.projection
+        if isinstance(p, SignRows):
+            p.scores(seen, space.slopes, space.work)
+        elif p is not None:
+            np.matmul(seen, p.T, out=space.slopes)
+        kernels.errors.count_right(labels, seen if p is None else space.slopes, space.loss)
+
     def error(self, a: F32, labels: Array, space: Workspace) -> F32:
         """The derivative of the summed local loss by `a`, coarse as `Learner.update` takes it.
 

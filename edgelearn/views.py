@@ -152,8 +152,7 @@ class Cells:
 class RealSteps:
     """The mean over the steps of a sequence (steps, units), or of those that its mask says.
 
-    A mask is the last channel, after the units. The error that comes back is that of the mean: how
-    much of it a step gets is `share`.
+    A mask is the last channel, after the units. The error that comes back is that of the mean.
     """
 
     steps: int
@@ -165,23 +164,15 @@ class RealSteps:
     def size(self) -> int:
         return self.units
 
-    def share(self, a: F32) -> F32:
-        """What part of the mean each step is, shape (batch, steps)."""
-        if not self.masked:
-            return np.full((len(a), self.steps), 1 / self.steps, np.float32)
-        mask = a[:, :, self.units]
-        part: F32 = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
-        return part
-
     def of(self, a: F32, out: F32) -> F32:
-        np.matmul(self.share(a)[:, None], a[:, :, : self.units], out=out[:, None])
+        kernels.lookup.mean_of_steps(a, out)
         return out
 
     def back(self, e: F32) -> F32:
         return e
 
     def emit_share(self, b: Builder, a: str) -> str:
-        """`share` as nodes, shape (batch, steps, 1); without a mask a scalar."""
+        """What part of the mean each step is, as nodes (batch, steps, 1); a scalar unmasked."""
         if not self.masked:
             return b.scalar(1 / self.steps)
         mask = b.apply(Slice(2, self.units, self.units + 1), a)

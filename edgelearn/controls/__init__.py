@@ -25,7 +25,7 @@ from __future__ import annotations
 from edgelearn.arrays import F32, Array
 from edgelearn.config import Method, TrainConfig
 from edgelearn.controls._direct import Direct
-from edgelearn.controls._fused import Fused, is_plain
+from edgelearn.controls._fused import Fused, fused_bytes, is_plain
 from edgelearn.controls._graph import to_control_graph
 from edgelearn.controls._interpreted import Interpreted
 from edgelearn.engine import Buffers, working_set_bytes
@@ -72,17 +72,9 @@ def training_bytes(network: Network, config: TrainConfig) -> int:
         case "dfa":
             return working_set_bytes(network, batch) + 4 * batch * network.width
         case "bp" | "fa" if is_plain(network):
-            total = working_set_bytes(network, batch, keep_all=True) - _projection_bytes(network)
-            weights = (block.params["w"].nbytes for block in network.blocks)
-            return total + (sum(weights) if config.method == "fa" else 0)
+            return fused_bytes(network, config.method, batch)
         case _:
             return _graph_bytes(network, config)
-
-
-def _projection_bytes(network: Network) -> int:
-    """What backpropagation has no use for."""
-    readouts = [block.readout for block in network.blocks if block.readout is not None]
-    return sum(r.held.nbytes for r in readouts if r.held is not None)
 
 
 def _graph_bytes(network: Network, config: TrainConfig) -> int:

@@ -25,8 +25,11 @@ class Toward(Loss):
 
     def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
         assert p is not None  # noqa: S101  the head has its own loss
-        drawn = p[labels] if labels.ndim == 1 else labels @ p
-        np.negative(drawn, out=space.error)
+        if labels.ndim == 1:
+            np.take(p, labels, axis=0, out=space.error, mode="clip")
+        else:
+            np.matmul(labels, p, out=space.error)
+        np.negative(space.error, out=space.error)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:
         assert p is not None  # noqa: S101  the head has its own loss
@@ -53,10 +56,9 @@ class Sent(Loss):
 
     def error(self, a: F32, labels: Array, p: F32 | None, space: Workspace) -> None:
         assert self.slopes is not None  # noqa: S101  the engine's has them
-        sent = self.slopes[labels]
-        if p is None:
-            space.error[:] = sent
-        else:
+        sent = space.error if p is None else space.slopes
+        np.take(self.slopes, labels, axis=0, out=sent, mode="clip")
+        if p is not None:
             np.matmul(sent, p, out=space.error)
 
     def emit_error(self, b: Builder, a: str, labels: str, p: str | None) -> tuple[str, str | None]:

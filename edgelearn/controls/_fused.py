@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from edgelearn.arrays import F32, Array
 from edgelearn.block import Block
 from edgelearn.config import Method
 from edgelearn.controls._feedback import feedback
-from edgelearn.engine import Buffers
+from edgelearn.engine import Buffers, working_set_bytes
 from edgelearn.layers import Trace
 from edgelearn.layers.dense import Dense, descend
 from edgelearn.network import Network
@@ -27,11 +28,33 @@ def is_plain(network: Network) -> bool:
     )
 
 
+def fused_bytes(network: Network, method: Method, batch: int) -> int:
+    """What `Fused` holds, and the parameters."""
+    weights = sum(block.params["w"].nbytes for block in network.blocks)
+    total = working_set_bytes(_judged_at_the_end(network), batch, keep_all=True)
+    return total + 8 * _error_size(network, batch) + (weights if method == "fa" else 0)
+
+
+def _judged_at_the_end(network: Network) -> Network:
+    """`network`, its arrays shared, without local losses."""
+    hidden = [replace(block, readout=None, moments={}) for block in network.blocks[:-1]]
+    return replace(network, blocks=(*hidden, network.blocks[-1]))
+
+
+def _error_size(network: Network, batch: int) -> int:
+    """Elements of the error of the largest layer but the last."""
+    return batch * max((math.prod(b.out_shape) for b in network.blocks[:-1]), default=0)
+
+
 class Fused:
-    """Steps of bp and fa: every activation is kept, updates are made in place."""
+    """Steps of bp and fa: every activation is kept, and the errors of two layers.
+
+    Updates are made in place.
+    """
 
     def __init__(self, network: Network, method: Method, batch: int, seed: int) -> None:
-        self.buffers = Buffers(network, batch, keep_all=True)
+        self.buffers = Buffers(_judged_at_the_end(network), batch, keep_all=True)
+        self._errors = np.empty((2, _error_size(network, batch)), np.float32)
         self._weights = [block.params["w"] for block in network.blocks]
         if method == "fa":
             matrices = feedback(network, seed)
@@ -55,21 +78,18 @@ class Fused:
         return float(buffers.loss[0]) / len(x)
 
     def _error_of_head(self, a: F32, labels: Array) -> F32:
-        last = len(self.buffers.network.blocks) - 1
-        block = self.buffers.network.blocks[last]
-        e = self.buffers.error(last, block, len(a))
         self.buffers.loss[:] = 0
-        space = replace(self.buffers.room(last, len(a)).space, error=e)
+        space = self.buffers.room(len(self.buffers.network.blocks) - 1, len(a)).space
         self.buffers.network.head.loss.error(a, labels, None, space)
-        return e
+        return space.error
 
     def _below(self, index: int, d: F32) -> F32:
         """The error of the block below number `index`, whose own is `d`."""
         if index == 0:
             return d
-        block = self.buffers.network.blocks[index - 1]
-        out = self.buffers.error(index - 1, block, len(d))
-        return np.matmul(d, self._weights[index].T, out=out)
+        weights = self._weights[index].T
+        out: F32 = self._errors[index % 2][: len(d) * weights.shape[1]].reshape(len(d), -1)
+        return np.matmul(d, weights, out=out)
 
 
 def _dense(block: Block) -> Dense:

@@ -1,6 +1,6 @@
 """The Graph: the narrow waist between training and everything that reads a model."""
 
-from edgelearn.ir.arena import ArenaPlan, plan_arena
+from edgelearn.ir.arena import ArenaPlan, assign_offsets, plan_arena
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.graph import Graph, Node, State
 from edgelearn.ir.interp import Runner, run
@@ -17,6 +17,7 @@ __all__ = [
     "Runner",
     "State",
     "TensorSpec",
+    "assign_offsets",
     "plan_arena",
     "run",
 ]

@@ -9,7 +9,7 @@ state is written straight onto the old one where the op allows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,7 +122,10 @@ class _Planner:
             source = self._overwritten(step, node)
             self._place(node.output, step, self.home.get(source) if source else None)
         buffers = list({id(b): b for b in self.home.values()}.values())
-        size_bytes = _assign_offsets(buffers)
+        spans = [(b.first, b.last) for b in buffers]
+        offsets, size_bytes = assign_offsets([b.size_bytes for b in buffers], spans)
+        for buffer, offset in zip(buffers, offsets, strict=True):
+            buffer.offset = offset
         home_of = {s.input: s.input for s in self.graph.states} | self.on_state
         return ArenaPlan(
             offsets={name: buffer.offset for name, buffer in self.home.items()},
@@ -157,19 +160,27 @@ def _aligned(size_bytes: int) -> int:
     return -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
-def _assign_offsets(buffers: list[_Buffer]) -> int:
-    table = np.zeros((4, len(buffers)), np.int64)
-    for placed, buffer in enumerate(sorted(buffers, key=lambda b: -b.size_bytes)):
+def assign_offsets(
+    sizes_bytes: Sequence[int], spans: Sequence[tuple[int, int]]
+) -> tuple[list[int], int]:
+    """Where buffers lie that are alive from the first to the last step of their spans; the length.
+
+    >>> assign_offsets([64, 32, 64], [(0, 1), (1, 2), (2, 3)])
+    ([0, 64, 0], 96)
+    """
+    offsets = [0] * len(sizes_bytes)
+    table = np.zeros((4, len(sizes_bytes)), np.int64)
+    for placed, index in enumerate(sorted(range(len(sizes_bytes)), key=lambda i: -sizes_bytes[i])):
+        size, (begins, ends) = sizes_bytes[index], spans[index]
         first, last, start, end = table[:, :placed]
-        alive = np.flatnonzero((first <= buffer.last) & (buffer.first <= last))
+        alive = np.flatnonzero((first <= ends) & (begins <= last))
         alive = alive[np.argsort(start[alive], kind="stable")]
         # Each gap begins where all before it have ended.
         gaps = np.maximum.accumulate(np.append(0, end[alive]))
-        fits = gaps[:-1] + buffer.size_bytes <= start[alive]
-        buffer.offset = int(gaps[fits.argmax() if fits.any() else -1])
-        after = _aligned(buffer.offset + buffer.size_bytes)
-        table[:, placed] = buffer.first, buffer.last, buffer.offset, after
-    return int(table[3].max(initial=0))
+        fits = gaps[:-1] + size <= start[alive]
+        offsets[index] = int(gaps[fits.argmax() if fits.any() else -1])
+        table[:, placed] = begins, ends, offsets[index], _aligned(offsets[index] + size)
+    return offsets, int(table[3].max(initial=0))
 
 
 def plan_arena(graph: Graph) -> ArenaPlan:

@@ -124,6 +124,41 @@ def steps(cell: int, sees: int, w: Weights, chunk: Chunk, carried: Carried) -> N
 
 
 @kernel
+def weigh(counts: F32, mask: F32, lengths: F32, every: bool, weights: F32) -> None:
+    """Onto `weights` (steps * batch,): what the loss at each step of sequences weighs.
+
+    ``(t / T)^2``, scaled to sum 1; unless of `every` step, 1 at the last. 0 where the mask is.
+    """
+    one, two, six = counts.dtype.type(1), counts.dtype.type(2), counts.dtype.type(6)
+    samples = lengths.size
+    for t in range(counts.shape[0]):
+        for n in range(samples):
+            length = lengths[n]
+            place = counts[t, n] / length
+            share = one if place == one else counts.dtype.type(0)
+            if every:
+                share = place * place * (six * length / ((length + one) * (two * length + one)))
+            weights[t * samples + n] = share * mask[t, n]
+
+
+@kernel
+def scale_rows(weights: F32, e: F32) -> None:
+    """Onto `e` (rows, features): each row times its weight. NumPy would make a copy on the way."""
+    for n in range(e.shape[0]):
+        for j in range(e.shape[1]):
+            e[n, j] *= weights[n]
+
+
+@kernel
+def scale_last(gain: F32, d: F32) -> None:
+    """Onto the last columns of `d`: times `gain` (rows, units)."""
+    first = d.shape[1] - gain.shape[1]
+    for n in range(gain.shape[0]):
+        for j in range(gain.shape[1]):
+            d[n, first + j] *= gain[n, j]
+
+
+@kernel
 def credit(sees: int, e: F32, counts: F32, d: F32) -> None:
     """Onto slopes `d` (rows, gates * units): times the error of each row's state.
 

@@ -101,7 +101,8 @@ class Lesson:
     rate : float
         For the sum over samples.
     into : dict of str to array
-        Parameters, or what collects their gradient; ``p`` is a learned projection.
+        What collects the gradient, or parameters: see `SequenceLearner.collects`; ``p`` is a
+        learned projection.
     scratch : array
         As `Layer.scratch_size` says.
     space : Workspace
@@ -144,7 +145,10 @@ class SequenceLearner(Layer, Protocol):
         """What the readout sees."""
 
     def readout_rows(self, in_shape: Shape, batch: int) -> int:
-        """How many rows the readout judges at once."""
+        """How many rows the readout judges at once, at most, of up to so many samples."""
+
+    def collects(self, in_shape: Shape, batch: int) -> bool:
+        """Whether `learn` moves `into` while it still reads parameters: then it is not they."""
 
     def judged(self, a: F32) -> F32:
         """What the readout sees of final activations (batch, *out_shape): (batch, features)."""

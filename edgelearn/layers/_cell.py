@@ -15,13 +15,15 @@ from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Names, Params, Trace
 from edgelearn.layers._carried import Tally, held, keep
 from edgelearn.layers._cell_graph import CellStep, emit_forward, emit_step
-from edgelearn.layers._chunks import CHUNK, cut
+from edgelearn.layers._chunks import cut
 from edgelearn.layers._sequence import Recurrent
 from edgelearn.rng import Stream, uniform
 
 if TYPE_CHECKING:
     from edgelearn.kernels.recurrent import Chunk
 
+CHUNK = 32
+"""Steps that are held at once, at most."""
 ROWS = 64
 """Steps times samples that are held at once, unless the batch has more."""
 NOTHING = np.empty(0, np.float32)
@@ -90,16 +92,16 @@ class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         }
 
     def shapes(self, features: int, batch: int) -> dict[str, Shape]:
-        """Arrays of work space; those with time in front hold a chunk of steps."""
-        steps, wide = chunk_steps(batch), self.gates * self.units
+        """Arrays of work space; those of a chunk have a row for each step of each sample."""
+        rows, wide = chunk_rows(batch), self.gates * self.units
         return {
-            "x": (steps, batch, features),
-            "a": (steps, batch, wide),
-            "fed": (steps, batch, self.fed_size()),
-            "gain": (steps, batch, self.units if self.gains else 0),
-            "seen": (steps, batch, self.seen_size),
-            "mask": (steps, batch),
-            "counts": (steps, batch),
+            "x": (rows, features),
+            "a": (rows, wide),
+            "fed": (rows, self.fed_size()),
+            "gain": (rows, self.units if self.gains else 0),
+            "seen": (rows, self.seen_size),
+            "mask": (rows,),
+            "counts": (rows,),
             "z": (batch, wide),
             "states": (self.memories, batch, self.units),
             "total": (batch, self.units),
@@ -131,6 +133,11 @@ def chunk_steps(batch: int) -> int:
     return min(CHUNK, max(1, ROWS // batch))
 
 
+def chunk_rows(batch: int) -> int:
+    """Rows of a chunk of up to so many samples: fewer of them may have more rows."""
+    return min(CHUNK * batch, max(ROWS, batch))
+
+
 class Pass:
     """One pass over a batch of sequences; `space` is the work space by name."""
 
@@ -156,9 +163,9 @@ class Pass:
 
     def _load(self, x: F32) -> Chunk:
         """Inputs, mask and products of a chunk of steps; the other arrays as they are."""
-        space, steps, features = self.space, x.shape[1], self.features
-        *timed, z = (space[key] for key in kernels.recurrent.Chunk._fields)
-        chunk = kernels.recurrent.Chunk._make([*(array[:steps] for array in timed), z])
+        features = self.features
+        *timed, z = (self.space[key] for key in kernels.recurrent.Chunk._fields)
+        chunk = kernels.recurrent.Chunk._make([*(_steps(array, x) for array in timed), z])
         chunk.x[:] = x[:, :, :features].transpose(1, 0, 2)
         chunk.mask[:] = x[:, :, features].T if self.cell.masked else 1
         rows = chunk.counts.size
@@ -175,3 +182,9 @@ class Pass:
         out[:, :, : cell.units] = seen[:, :, : cell.units].transpose(1, 0, 2)
         if cell.masked:
             out[:, :, cell.units] = chunk.mask.T
+
+
+def _steps(rows: F32, x: F32) -> F32:
+    """The first of `rows` as (steps, batch, ...), for every step of `x` (batch, steps, ...)."""
+    samples, steps = x.shape[:2]
+    return rows[: steps * samples].reshape(steps, samples, *rows.shape[1:])

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 
 from edgelearn.arrays import F32, Shape
 
-CHUNK = 32
-"""Steps that are held at once, at most."""
 
-
-def chunks(steps: int) -> Iterator[slice]:
-    """Slices of at most `CHUNK` steps that cover all."""
-    for first in range(0, steps, CHUNK):
-        yield slice(first, min(first + CHUNK, steps))
+def chunks(steps: int, most: int) -> Iterator[slice]:
+    """Slices of at most so many steps that cover all."""
+    for first in range(0, steps, most):
+        yield slice(first, min(first + most, steps))
 
 
 def cut(scratch: F32, *shapes: Shape) -> list[F32]:

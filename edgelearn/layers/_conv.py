@@ -13,7 +13,7 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Shape
 from edgelearn.ir.ops_spatial import Pads, Pair
 from edgelearn.layers._base import Params
-from edgelearn.layers.dense import BLOCK_ROWS, add_product
+from edgelearn.layers.dense import add_product, block_size
 
 TILE_ELEMENTS = 16_384
 """Elements of patches held at once, unless one row of the image has more (64 KiB)."""
@@ -88,7 +88,7 @@ class Geometry:
     def scratch(self) -> int:
         """Elements of work space: patches, errors of a tile, a block of the filters' gradient."""
         errors = self.tile_rows * self.out[1] * self.filters
-        block = 0 if self.is_depthwise else min(BLOCK_ROWS, self.patch) * self.filters
+        block = 0 if self.is_depthwise else block_size(self.patch, self.filters // self.groups)
         return self.patch_elements + errors + block
 
     def tiles(self) -> Iterator[tuple[int, int]]:

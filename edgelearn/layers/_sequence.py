@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 import msgspec
 import numpy as np
 
+from edgelearn import kernels
 from edgelearn.arrays import F32, Shape, as_f32
 from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
@@ -111,13 +112,10 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         """What the readout sees of final activations (batch, *out_shape): (batch, seen_size)."""
         if self.returns != "sequence":
             return a
-        states = a[:, :, : self.units]
-        share = np.full((len(a), a.shape[1], 1), 1 / a.shape[1], np.float32)
-        if self.masked:
-            mask = a[:, :, self.units :]
-            share = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+        mean = np.empty((len(a), self.units), np.float32)
+        kernels.lookup.mean_of_steps(a, mean)
         seen = np.empty((len(a), self.seen_size), np.float32)
-        self.summary(self.in_order(states)[:, -1], (states * share).sum(axis=1), seen)
+        self.summary(self.in_order(a[:, :, : self.units])[:, -1], mean, seen)
         return seen
 
     def emit_steps(self, b: Builder, x: str) -> list[tuple[str, str | None]]:

@@ -3,8 +3,8 @@
 At step t the local loss judges the prefix: the state and the mean of the states so far. Its error
 reaches the weights through this step alone, with the state before taken as it is, so that memory
 and work do not grow with the length. A later step has seen more, so its loss weighs more:
-``(t / T)^2``, scaled to sum 1. The gradient of a batch is collected before a weight moves: one more
-array of the size of the weights.
+``(t / T)^2``, scaled to sum 1. Of sequences longer than a chunk the gradient is collected before a
+weight moves: one more array of the size of the weights.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
-from edgelearn.layers._cell import Cell, Pass, chunk_steps
+from edgelearn.layers._cell import Cell, Pass, chunk_rows, chunk_steps
 from edgelearn.layers._stepwise_graph import emit_learning
-from edgelearn.layers.dense import BLOCK_ROWS, add_product
+from edgelearn.layers.dense import add_product, block_size
 from edgelearn.readout import Readout
 
 if TYPE_CHECKING:
@@ -38,25 +38,26 @@ class Stepwise(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
     targets: Literal["every", "last"] = "every"
 
     def readout_rows(self, in_shape: Shape, batch: int) -> int:
-        return chunk_steps(batch) * batch
+        return chunk_rows(batch)
+
+    def collects(self, in_shape: Shape, batch: int) -> bool:
+        return in_shape[0] > chunk_steps(batch)
 
     def shapes(self, features: int, batch: int) -> dict[str, Shape]:
         wide = self.gates * self.units
         return {
             **super().shapes(features, batch),
             "lengths": (batch,),
-            "grad_w": (features, wide),
-            "grad_u": (self.fed_size(), wide),
-            "grad_b": (wide,),
-            "block": (BLOCK_ROWS, wide),
+            "weights": (chunk_rows(batch),),
+            "block": (block_size(max(features, self.fed_size()), wide),),
         }
 
     def learn(self, params: Params, x: F32, out: F32, lesson: Lesson) -> Trace[F32]:
         run = Pass(self, params, x, out, lesson.scratch)
-        gradient = _Gradient(self, run, lesson)
+        descent = _Descent(self, run, lesson)
         for chunk in run.chunks():
-            gradient.judge(chunk)
-        gradient.descend()
+            descent.judge(chunk)
+        descent.count_right(chunk.seen[-1])
         return Trace(x, out)
 
     def emit_learn(
@@ -65,66 +66,54 @@ class Stepwise(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return emit_learning(self, b, params, x, labels, readout, p)
 
 
-class _Gradient:
-    """What all steps of a batch say of the weights, collected before one of them moves."""
+class _Descent:
+    """What all steps of a batch say of the weights, chunk by chunk."""
 
     def __init__(self, cell: Stepwise, run: Pass, lesson: Lesson) -> None:
         self.cell, self.space, self.lesson = cell, run.space, lesson
         x, lengths = run.x, self.space["lengths"]
-        for key in ("grad_w", "grad_u", "grad_b"):
-            self.space[key][:] = 0
         lengths[:] = x[:, :, run.features].sum(axis=1) if self.cell.masked else x.shape[1]
         np.maximum(lengths, 1, out=lengths)
-        self.p = np.zeros_like(lesson.into["p"]) if lesson.readout.learns else None
 
     def judge(self, chunk: Chunk) -> None:
         """Errors of a chunk of steps, and what they add."""
-        readout, labels = self.lesson.readout, self.lesson.labels
+        lesson, readout = self.lesson, self.lesson.readout
         steps, rows = len(chunk.x), chunk.counts.size
-        weights = self._weights(chunk)
+        weights = self._weigh(chunk)
         if not weights.any():
             return
-        space = self.lesson.space
-        room = space.rows(rows)
+        room = lesson.space.rows(rows)
         seen = chunk.seen.reshape(rows, -1)
-        e = readout.error(seen, _repeated(labels, steps), room)
-        e *= weights
-        if self.p is not None:
-            room.slopes[:] *= weights
-            readout.descend(seen, -1.0, self.p, room)
+        e = readout.error(seen, _repeated(lesson.labels, steps), room)
+        kernels.recurrent.scale_rows(weights, e)
+        if readout.learns:
+            kernels.recurrent.scale_rows(weights, room.slopes)
+            readout.descend(seen, lesson.rate, lesson.into["p"], room)
         self._collect(chunk, e)
 
-    def _weights(self, chunk: Chunk) -> F32:
-        """What the loss at each step weighs, shape (steps * batch, 1)."""
-        lengths = self.space["lengths"]
-        place = chunk.counts / lengths
-        if self.cell.targets == "every":
-            share = place * place * (6 * lengths / ((lengths + 1) * (2 * lengths + 1)))
-        else:
-            share = (place == 1).astype(np.float32)
-        found: F32 = (share * chunk.mask).reshape(-1, 1)
-        return found
+    def _weigh(self, chunk: Chunk) -> F32:
+        """What the loss at each step weighs, shape (steps * batch,)."""
+        weights, every = self.space["weights"][: chunk.counts.size], self.cell.targets == "every"
+        kernels.recurrent.weigh(chunk.counts, chunk.mask, self.space["lengths"], every, weights)
+        return weights
 
     def _collect(self, chunk: Chunk, e: F32) -> None:
-        """Add a chunk of steps, given the error of what is seen after each."""
-        space, units = self.space, self.cell.units
+        """Descend a chunk of steps, given the error of what is seen after each."""
+        into, block, units = self.lesson.into, self.space["block"], self.cell.units
         d = chunk.a.reshape(len(e), -1)
-        block = space["block"].ravel()
         kernels.recurrent.credit(self.cell.sees, e, chunk.counts.ravel(), d)
-        add_product(chunk.x.reshape(len(e), -1), d, space["grad_w"], block)
-        kernels.dense.add_rows(d, space["grad_b"])
+        d *= np.float32(-self.lesson.rate)
+        add_product(chunk.x.reshape(len(e), -1), d, into["w"], block)
+        kernels.dense.add_rows(d, into["b"])
         if self.cell.gains:
-            d[:, -units:] *= chunk.gain.reshape(len(e), units)
-        add_product(chunk.fed.reshape(len(e), -1), d, space["grad_u"], block)
+            kernels.recurrent.scale_last(chunk.gain.reshape(len(e), units), d)
+        add_product(chunk.fed.reshape(len(e), -1), d, into["u"], block)
 
-    def descend(self) -> None:
-        """Move the weights."""
-        into, rate = self.lesson.into, self.lesson.rate
-        for key in ("w", "u", "b"):
-            gradient = self.space[f"grad_{key}"].ravel()
-            kernels.moments.follow(gradient, rate, into[key].ravel())
-        if self.p is not None:
-            kernels.moments.follow(self.p.ravel(), rate, into["p"].ravel())
+    def count_right(self, seen: F32) -> None:
+        """Count guesses, made at the end: those on the way are forgotten."""
+        space = self.lesson.space
+        space.loss[1] = 0
+        self.lesson.readout.count_right(seen, self.lesson.labels, space.rows(len(seen)))
 
 
 def _repeated(labels: Array, count: int) -> Array:

@@ -21,8 +21,8 @@ from edgelearn.views import Whole
 
 LOOP_BATCH: Final = 4
 """Up to this many samples our loops beat BLAS (measured on x86-64: 784x256, one thread)."""
-BLOCK_ROWS: Final = 128
-"""Rows of `w` that one BLAS product updates: the work space instead of a whole gradient."""
+BLOCK_ELEMENTS: Final = 16_384
+"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (64 KiB)."""
 
 
 class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +59,7 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Whole((self.units,))
 
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
-        return 0 if batch <= LOOP_BATCH else self.units * min(BLOCK_ROWS, math.prod(in_shape))
+        return 0 if batch <= LOOP_BATCH else block_size(math.prod(in_shape), self.units)
 
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
         x = x.reshape(len(x), -1)
@@ -107,6 +107,11 @@ def descend(into: Params, x: F32, d: F32, rate: float, scratch: F32) -> None:
     else:
         add_product(x, d, into["w"], scratch)
     kernels.dense.add_rows(d, into["b"])
+
+
+def block_size(rows: int, columns: int) -> int:
+    """Elements of work space to update a matrix of so many rows and columns."""
+    return columns * min(rows, max(1, BLOCK_ELEMENTS // columns))
 
 
 def add_product(x: F32, d: F32, w: F32, scratch: F32) -> None:

@@ -61,31 +61,29 @@ class Embedding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return RealSteps(in_shape[0], self.units, self.masked)
 
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
-        return 0
+        return 2
 
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
         tokens = x.reshape(*x.shape[:2], 1 + self.masked)
-        self._check(tokens[:, :, 0])
+        self._check(tokens, scratch[:2])
         kernels.lookup.rows(tokens, params["w"], out)
         return Trace(tokens, out)
 
-    def _check(self, tokens: F32) -> None:
-        known = (tokens >= 0) & (tokens < self.vocabulary) & (tokens == np.floor(tokens))
-        if not known.all():
-            bad = tokens[~known]
+    def _check(self, tokens: F32, bad: F32) -> None:
+        kernels.lookup.unknown(tokens, self.vocabulary, bad)
+        if bad[0]:
             raise DataValueError(
                 "layer of kind 'embedding'",
                 expected=f"whole numbers from 0 to {self.vocabulary - 1}",
-                got=f"{bad[0]:g} ({len(bad)} such tokens in the batch)",
+                got=f"{bad[1]:g} ({bad[0]:g} such tokens in the batch)",
                 fix='raise vocabulary, or write normalize = "none" under [input]',
             )
 
     def update(
         self, params: Params, trace: Trace[F32], e: F32, rate: float, into: Params, scratch: F32
     ) -> None:
-        share = self.view(trace.a.shape[1:]).share(trace.a)
         e *= np.float32(-rate)
-        kernels.lookup.add_to_rows(trace.x, e, share, into["w"])
+        kernels.lookup.add_to_rows(trace.x, e, into["w"])
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         tokens, steps = x, b.specs[x].shape[1]

@@ -60,4 +60,5 @@ EXAMPLES = (
     (Jordan(units=4), (5, 3)),
     (Jordan(units=5, activation="relu", outputs=2, returns="last"), (6, 2)),
     (Jordan(units=3, outputs=3, reverse=True), (5, 2)),
+    (Jordan(units=4, outputs=3, returns="sequence"), (6, 2)),
 )

@@ -85,6 +85,9 @@ class Leaky(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def readout_rows(self, in_shape: Shape, batch: int) -> int:
         return batch
 
+    def collects(self, in_shape: Shape, batch: int) -> bool:
+        return False
+
     def shapes(self, features: int, batch: int) -> dict[str, Shape]:
         traced = features + self.units + 1
         return {

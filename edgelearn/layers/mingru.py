@@ -13,11 +13,14 @@ from edgelearn.arrays import F32, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
 from edgelearn.layers._carried import held, keep
-from edgelearn.layers._chunks import CHUNK, chunks, cut
+from edgelearn.layers._chunks import chunks, cut
 from edgelearn.layers._mingru_graph import Unrolled, emit_move
 from edgelearn.layers._sequence import Recurrent, chrono
 from edgelearn.readout import Readout
 from edgelearn.rng import Stream, uniform
+
+CHUNK = 16
+"""Steps that are held at once, at most."""
 
 
 class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,8 +28,8 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     `w` (features, 2 units) holds both gates, z first. Neither gate reads `h`, so the derivative of
     a state by every weight follows from that of the state before, element by element: the layer
-    learns from its whole past, with one copy of its weights for the last state, one for the mean
-    and one for the gradient of the batch, whatever the length; samples take turns.
+    learns from its whole past, with one copy of its weights for the last state and one for the
+    mean, whatever the length. Samples take turns; several need one more copy for their gradient.
 
     Parameters
     ----------
@@ -52,16 +55,17 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return {"w": uniform(seed, Stream.INIT, index, shape, math.sqrt(1 / fan_in)), "b": bias}
 
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
-        wide = 2 * self.units
-        rows = in_shape[1] + self.units + self.masked
-        traces = 3 * (self.features(in_shape) + 1) * wide
-        return 2 * self.units + CHUNK * (wide + rows) + 2 * wide + traces
+        shapes = _shapes(self, self.features(in_shape))
+        return sum(math.prod(shape) for shape in shapes.values())
 
     def readout_rows(self, in_shape: Shape, batch: int) -> int:
         return 1
 
+    def collects(self, in_shape: Shape, batch: int) -> bool:
+        return batch > 1
+
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
-        space = _Space(scratch, self.units, self.features(x.shape[1:]), self.masked)
+        space = _Space(scratch, self, self.features(x.shape[1:]))
         for n in range(len(x)):
             count = self._run(params, x[n], out[n], space, traces=False)
             if self.returns != "sequence":
@@ -69,9 +73,8 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return Trace(x, out)
 
     def learn(self, params: Params, x: F32, out: F32, lesson: Lesson) -> Trace[F32]:
-        own = _Space(lesson.scratch, self.units, self.features(x.shape[1:]), self.masked)
-        own.gradient[:] = 0
-        gradient_p = np.zeros_like(lesson.into["p"]) if lesson.readout.learns else None
+        own = _Space(lesson.scratch, self, self.features(x.shape[1:]))
+        into, rate = lesson.into, np.float32(lesson.rate)
         seen = np.empty((1, self.seen_size), np.float32)
         for n in range(len(x)):
             count = self._run(params, x[n], out[n], own, traces=True)
@@ -79,19 +82,13 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
             if self.returns != "sequence":
                 out[n] = seen[0]
             e = lesson.readout.error(seen, lesson.labels[n : n + 1], lesson.space)
-            if gradient_p is not None:
-                lesson.readout.descend(seen, -1.0, gradient_p, lesson.space)
-            last, mean = self.split(e[0])
-            kernels.mingru.add(last, mean / count, own.last, own.sums, own.gradient)
-        self._descend(own.gradient, gradient_p, lesson)
+            if lesson.readout.learns:
+                lesson.readout.descend(seen, lesson.rate, into["p"], lesson.space)
+            last, mean = self.split(e[0] * -rate)
+            for key, rows in (("w", slice(None, -1)), ("b", slice(-1, None))):
+                moved = into[key].reshape(-1, 2 * self.units)
+                kernels.mingru.add(last, mean / count, own.last[rows], own.sums[rows], moved)
         return Trace(x, out)
-
-    def _descend(self, gradient: F32, gradient_p: F32 | None, lesson: Lesson) -> None:
-        """Move weights and bias, when all samples have met their loss."""
-        parts = {"w": gradient[:-1], "b": gradient[-1], "p": gradient_p}
-        for key, part in parts.items():
-            if part is not None:
-                kernels.moments.follow(part.ravel(), lesson.rate, lesson.into[key].ravel())
 
     def _run(self, params: Params, x: F32, out: F32, space: _Space, *, traces: bool) -> np.float32:
         """One sequence, its final state and sums left in `space`; how many steps counted."""
@@ -99,10 +96,12 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         space.clear(traces=traces)
         way = -1 if self.reverse else 1
         x, returned = x[::way], out[::way] if self.returns == "sequence" else None
-        for part in chunks(len(x)):
+        for part in chunks(len(x), CHUNK):
             rows = part.stop - part.start
-            steps, states = space.steps[:rows], space.states[: 0 if returned is None else rows]
-            steps[:] = x[part]
+            states = space.states[: 0 if returned is None else rows]
+            steps = x[part] if way > 0 else space.steps[:rows]
+            if way < 0:
+                steps[:] = x[part]
             a = np.matmul(steps[:, :features], params["w"], out=space.products[:rows])
             if traces:
                 kernels.mingru.traces(
@@ -143,19 +142,32 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class _Space:
     """Work space of one sequence, cut from one array."""
 
-    def __init__(self, scratch: F32, units: int, features: int, masked: bool) -> None:
-        sizes = ((units,), (units,), (CHUNK, 2 * units), (2, 2 * units))
-        rows = (CHUNK, features + masked), (CHUNK, units + masked)
-        traces = (features + 1, 2 * units)
-        self.h, self.total, self.products, self.work, *rest = cut(
-            scratch, *sizes, *rows, traces, traces, traces
-        )
-        self.steps, self.states, self.last, self.sums, self.gradient = rest
+    def __init__(self, scratch: F32, layer: MinGru, features: int) -> None:
+        shapes = _shapes(layer, features)
+        space = dict(zip(shapes, cut(scratch, *shapes.values()), strict=True))
+        self.h, self.total, self.products = space["h"], space["total"], space["products"]
+        self.work, self.steps, self.states = space["work"], space["steps"], space["states"]
+        self.last, self.sums = space["last"], space["sums"]
 
     def clear(self, *, traces: bool) -> None:
         """Begin a sequence."""
         for array in (self.h, self.total, *((self.last, self.sums) if traces else ())):
             array[:] = 0
+
+
+def _shapes(layer: MinGru, features: int) -> dict[str, Shape]:
+    """Arrays of work space: steps are copied to turn them, states to return them."""
+    units, wide = layer.units, 2 * layer.units
+    return {
+        "h": (units,),
+        "total": (units,),
+        "products": (CHUNK, wide),
+        "work": (2, wide),
+        "steps": (CHUNK if layer.reverse else 0, features + layer.masked),
+        "states": (CHUNK if layer.returns == "sequence" else 0, units + layer.masked),
+        "last": (features + 1, wide),
+        "sums": (features + 1, wide),
+    }
 
 
 LAYER = MinGru

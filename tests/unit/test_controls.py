@@ -235,7 +235,6 @@ def test_the_card_names_the_method_and_its_own_memory(digits, method):
         return
     control = Control(model.network, method, config.batch, config.seed)
     held = sum(a.nbytes for a in vars(control.buffers).values() if isinstance(a, np.ndarray))
-    held += sum(slab.nbytes for slab in control.buffers._activations)
     parameters = sum(p.nbytes for p in model.network.stored().values())
     assert report.working_set_bytes >= held + parameters
 

@@ -184,8 +184,7 @@ def test_the_working_set_counts_targets_and_scale(ink):
     recipe = recipe_of(HIDDEN, HEAD)
     network = blank_network(recipe, ink.spec)
     buffers = engine.Buffers(network, 16)
-    arrays = [v for v in vars(buffers).values() if isinstance(v, np.ndarray)]
-    held = sum(a.nbytes for a in [*arrays, *buffers._activations])
+    held = sum(v.nbytes for v in vars(buffers).values() if isinstance(v, np.ndarray))
     parameters = sum(v.nbytes for v in network.stored().values())
     parameters += sum(p.nbytes for p in network.fixed())
     scales = network.normalizer.nbytes + network.outputs.nbytes

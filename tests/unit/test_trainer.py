@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 
-from edgelearn import engine, modelfile, workflow
+from edgelearn import modelfile, workflow
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import Diverged
 from edgelearn.evaluation import evaluate
@@ -247,47 +246,3 @@ def test_a_rate_far_too_large_is_an_error_not_a_model(digits):
     model = workflow.new_model(recipe, digits)
     with pytest.raises(Diverged, match=r"lower train\.lr"):
         trained_weights(model, digits)
-
-
-@pytest.mark.parametrize("batch", [1, 16, 64])
-@pytest.mark.parametrize("hidden", [1, 4])
-def test_steps_allocate_nothing_that_grows(digits, batch, hidden):
-    """Buffers are as large as planned, and a step adds less than 8 KiB of short-lived objects."""
-    recipe = workflow.embedded_recipe((f"train.batch={batch}",))
-    layers = (*[recipe.layers[0]] * hidden, recipe.layers[1])
-    recipe = msgspec.structs.replace(recipe, layers=layers)
-    network = workflow.new_model(recipe, digits).network
-    rows = np.arange(batch)
-    warm = engine.Buffers(network, batch)
-    engine.train_step(
-        warm, *warm.load(digits.x_train, digits.y_train, rows), 0.1, range(hidden + 1)
-    )
-    parameters = sum(p.nbytes for p in network.stored().values())
-    projections = sum(p.nbytes for p in network.fixed())
-    fixed = parameters + projections + network.normalizer.nbytes
-    planned = engine.working_set_bytes(network, batch) - fixed
-    tracemalloc.start()
-    buffers = engine.Buffers(network, batch)
-    made, _ = tracemalloc.get_traced_memory()
-    tracemalloc.reset_peak()
-    for _ in range(3):
-        loaded = buffers.load(digits.x_train, digits.y_train, rows)
-        engine.train_step(buffers, *loaded, 0.1, range(hidden + 1))
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert planned <= made <= planned + 4096
-    assert peak - made <= 8192
-
-
-def test_depth_costs_parameters_only(digits):
-    """Beyond its own parameters and projection, another layer of the same size costs nothing."""
-
-    def buffers(hidden):
-        recipe = workflow.embedded_recipe()
-        layers = (*[recipe.layers[0]] * hidden, recipe.layers[1])
-        network = workflow.new_model(msgspec.structs.replace(recipe, layers=layers), digits).network
-        fixed = sum(p.nbytes for p in network.stored().values())
-        fixed += sum(p.nbytes for p in network.fixed())
-        return engine.working_set_bytes(network, 32) - fixed
-
-    assert buffers(2) == buffers(6)
