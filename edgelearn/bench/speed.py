@@ -93,6 +93,8 @@ def _torch(peer: TorchPeer, x: F32, y: NDArray[np.int64]) -> Step:
 
 def _rounds(steps: dict[str, Step]) -> dict[str, list[float]]:
     """Seconds a step of each round."""
+    for step in steps.values():
+        _timed(step, 3)  # warm: kernels are compiled or read now
     counts = {name: max(1, round(ROUND_S / _timed(step, 3))) for name, step in steps.items()}
     taken: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):

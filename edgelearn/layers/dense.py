@@ -21,8 +21,8 @@ from edgelearn.views import Whole
 
 LOOP_BATCH: Final = 4
 """Up to this many samples our loops beat BLAS (measured on x86-64: 784x256, one thread)."""
-BLOCK_ELEMENTS: Final = 16_384
-"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (64 KiB)."""
+BLOCK_ELEMENTS: Final = 32_768
+"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (128 KiB)."""
 
 
 class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
