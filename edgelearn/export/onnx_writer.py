@@ -17,6 +17,7 @@ import onnx  # noqa: TID251  this file writes ONNX models
 from edgelearn import __version__
 from edgelearn.errors import OptionError
 from edgelearn.export.onnx_emit import emit
+from edgelearn.export.onnx_emit_quant import as_runtimes_want
 from edgelearn.export.onnx_emitter import Emitter
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.tensor import BATCH, TensorSpec
@@ -66,6 +67,7 @@ def to_model(
 ) -> onnx.ModelProto:
     """`graph` as an ONNX model in memory; see `to_bytes`."""
     _require_opset(opset)
+    graph = as_runtimes_want(graph)
     e = Emitter(graph, opset)
     _emit_states(e, graph)
     for node in graph.nodes:
