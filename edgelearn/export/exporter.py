@@ -10,7 +10,7 @@ from pathlib import Path
 from edgelearn import __version__
 from edgelearn.errors import MissingRuntime, OptionError, unknown
 from edgelearn.export.target import Draft, Options, Target
-from edgelearn.export.verify import TOLERANCES, compare, golden_steps
+from edgelearn.export.verify import TOLERANCES, compare, golden_steps, precision_of
 from edgelearn.files import write_atomic
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
@@ -80,7 +80,13 @@ def target_of(path: Path, options: Options) -> Target:
     return target
 
 
-def export(bundle: Bundle, phase: str, path: Path, options: Options | None = None) -> Exported:
+def export(
+    bundle: Bundle,
+    phase: str,
+    path: Path,
+    options: Options | None = None,
+    dense: Graph | None = None,
+) -> Exported:
     """Write one phase of `bundle` to `path`, once every runtime agrees with the interpreter.
 
     Parameters
@@ -92,6 +98,8 @@ def export(bundle: Bundle, phase: str, path: Path, options: Options | None = Non
     path : Path
         Its suffix says the format. Replaced as a whole, or not at all.
     options : Options, optional
+    dense : Graph, optional
+        The phase with every weight as float32, if it is not the Graph of the bundle.
 
     Raises
     ------
@@ -123,14 +131,16 @@ def export(bundle: Bundle, phase: str, path: Path, options: Options | None = Non
     if phase not in bundle.graphs:
         raise unknown("phase", phase, bundle.graphs)
     graph = bundle.graphs[phase]
-    draft = target.draft(graph, metadata(bundle, phase), options)
+    said = metadata(bundle, phase)
+    draft = target.draft(graph, said, options)
     errors, runtimes = _judge(target, draft, graph, bundle, f"export {str(path)!r}")
     write_atomic(path, draft.content)
+    plain = draft if dense in (None, graph) else target.draft(dense, said, options)
     return Exported(
         path=str(path),
         format=target.format,
         bytes=len(draft.content),
-        dense_bytes=len(draft.content),
+        dense_bytes=len(plain.content),
         max_abs_error=errors,
         runtimes=runtimes,
         refused=list(draft.refused),
@@ -146,7 +156,7 @@ def _judge(
         steps = golden_steps(graph, bundle.extra, draft.batch)
         parity = compare(graph, draft.outputs, draft.states, lane.run, steps)
         runtimes.append(f"{lane.name} {lane.version}")
-        parity.require(where, runtimes[-1], TOLERANCES[target.format, "float32"])
+        parity.require(where, runtimes[-1], TOLERANCES[target.format, precision_of(graph)])
         errors[lane.name] = parity.max_abs_error
     return errors, runtimes
 
