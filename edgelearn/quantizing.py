@@ -120,7 +120,7 @@ def quantize(
     if config.mode == "full":
         rows = permutation(0, Stream.GOLDEN, 1, len(dataset.x_train))[: config.samples]
         method, chosen = config.calibration, len(rows)
-        sequences = _sequences(graph, phase, dataset.x_train[rows])
+        sequences = list(_sequences(graph, phase, dataset.x_train[rows]))
         found = quantize_full(graph, calibrate(graph, activations(graph), sequences, method))
     else:
         found = quantize_weights(graph)

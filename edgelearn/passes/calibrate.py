@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, TypeAlias, get_args
 
@@ -21,16 +21,16 @@ OUTSIDE = 0.01
 """Per cent of elements that a percentile leaves outside, on either side."""
 NARROWEST, TRIED = 0.3, 36
 """The least share of the whole range that the smallest mean squared error may choose; how many."""
-KEPT_OF_ONE, KEPT = 1 << 13, 1 << 16
-"""Elements of a value, of one run and of all, from which percentiles and errors are computed."""
-GOLDEN_RATIO = (5**0.5 - 1) / 2
+BINS = 1 << 13
+"""Of a histogram between the smallest and the largest element."""
 
+Span: TypeAlias = tuple[float, float]
 Steps: TypeAlias = Sequence[Mapping[str, Array]]
 """What is fed in one run of a sequence: once, or one time step after the other."""
 
 
 def calibrate(
-    graph: Graph, names: Sequence[str], sequences: Iterable[Steps], method: Method = "min-max"
+    graph: Graph, names: Sequence[str], sequences: Sequence[Steps], method: Method = "min-max"
 ) -> dict[str, QuantParams]:
     """Scale and zero point, for int8, of each value in `names`.
 
@@ -38,7 +38,7 @@ def calibrate(
     ----------
     graph : Graph
     names : sequence of str
-    sequences : iterable of sequences of feeds
+    sequences : sequence of sequences of feeds
         Each begins at the first values of the states.
     method : {"min-max", "percentile", "mse"}
         The whole range; the range without 0.01 % of elements on either side; the range with the
@@ -59,16 +59,42 @@ def calibrate(
     """
     if method not in METHODS:
         raise unknown("calibration", method, METHODS)
-    seen = {name: _Seen() for name in names}
+    spans = dict.fromkeys(names, (np.inf, -np.inf))
+    for name, value in _values(graph, names, sequences):
+        low, high = spans[name]
+        spans[name] = float(np.minimum(low, value.min())), float(np.maximum(high, value.max()))
+    for name, span in spans.items():
+        if not np.isfinite(span).all():
+            raise _not_finite(graph, name, seen=span != (np.inf, -np.inf))
+    if method == "min-max":
+        return {name: asymmetric(*span) for name, span in spans.items()}
+    counts = {name: np.zeros(BINS, np.int64) for name in names}
+    for name, value in _values(graph, names, sequences):
+        counts[name] += np.histogram(value, BINS, spans[name])[0]
+    choose = _percentile if method == "percentile" else _least_error
+    return {name: asymmetric(*choose(counts[name], spans[name])) for name in names}
+
+
+def _values(
+    graph: Graph, names: Sequence[str], sequences: Sequence[Steps]
+) -> Iterator[tuple[str, Array]]:
+    """Each value that is not empty, after every step."""
     runner = Runner(replace(graph, outputs=tuple(names)))
     for steps in sequences:
         states: Mapping[str, Array] = {}
         for feeds in steps:
             found = runner.run(feeds, states)
             states = found.states
-            for name, value in found.outputs.items():
-                seen[name].add(value)
-    return {name: asymmetric(*value.span(graph, name, method)) for name, value in seen.items()}
+            yield from ((n, value) for n, value in found.outputs.items() if value.size)
+
+
+def _not_finite(graph: Graph, name: str, *, seen: bool) -> GraphError:
+    return GraphError(
+        f"graph {graph.name!r}, {name!r}",
+        expected="finite values to calibrate with",
+        got="values that are not finite" if seen else "none",
+        fix="check the data, and the model with 'edgelearn eval'",
+    )
 
 
 def asymmetric(low: float, high: float) -> QuantParams:
@@ -85,50 +111,24 @@ def asymmetric(low: float, high: float) -> QuantParams:
     return QuantParams((scale,), (int(np.clip(np.rint(first - low / scale), first, last)),))
 
 
-class _Seen:
-    """What a value has been: its range, and some of its elements."""
-
-    def __init__(self) -> None:
-        self.low, self.high = np.inf, -np.inf
-        self.parts: list[Array] = []
-
-    def add(self, value: Array) -> None:
-        if not value.size:
-            return
-        self.low, self.high = min(self.low, value.min()), max(self.high, value.max())
-        self.parts.append(_some(value.ravel(), KEPT_OF_ONE))
-        if sum(map(len, self.parts)) > 2 * KEPT:
-            self.parts = [_some(np.concatenate(self.parts), KEPT)]
-
-    def span(self, graph: Graph, name: str, method: Method) -> tuple[float, float]:
-        """The range that the integers are to cover."""
-        if not np.isfinite([self.low, self.high]).all():
-            raise GraphError(
-                f"graph {graph.name!r}, {name!r}",
-                expected="finite values to calibrate with",
-                got="none" if not self.parts else "values that are not finite",
-                fix="check the data, and the model with 'edgelearn eval'",
-            )
-        sample = np.concatenate(self.parts)
-        if method == "percentile":
-            low, high = np.percentile(sample, [OUTSIDE, 100 - OUTSIDE]).tolist()
-            return low, high
-        if method == "mse":
-            shares = np.linspace(1, NARROWEST, TRIED).tolist()
-            spans = [(self.low * share, self.high * share) for share in shares]
-            return min(spans, key=lambda span: _squared_error(sample, asymmetric(*span)))
-        return float(self.low), float(self.high)
+def _percentile(counts: Array, span: Span) -> Span:
+    """The bins that leave `OUTSIDE` per cent of the elements on either side."""
+    edges, below = np.linspace(*span, BINS + 1), np.cumsum(counts)
+    outside = OUTSIDE / 100 * below[-1]
+    first = np.searchsorted(below, outside, side="right")
+    last = np.searchsorted(below, below[-1] - outside)
+    return float(edges[first]), float(edges[min(last + 1, BINS)])
 
 
-def _some(elements: Array, count: int) -> Array:
-    """At most `count` of the elements, spread by steps that never fall into step with channels."""
-    if len(elements) <= count:
-        return elements
-    places = np.arange(count) * GOLDEN_RATIO % 1 * len(elements)
-    found: Array = elements[places.astype(np.int64)]
-    return found
+def _least_error(counts: Array, span: Span) -> Span:
+    """The part of the range with the smallest squared error of elements in the middle of bins."""
+    edges = np.linspace(*span, BINS + 1)
+    middles = ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
 
+    def squared_error(part: Span) -> float:
+        params = asymmetric(*part)
+        gap = dequantize(Dequantize(params), quantize(Quantize(params), middles)) - middles
+        return float(counts @ (gap.astype(np.float64) ** 2))
 
-def _squared_error(sample: Array, params: QuantParams) -> float:
-    gap = dequantize(Dequantize(params), quantize(Quantize(params), sample)) - sample
-    return float(np.dot(gap, gap))
+    shares = np.linspace(1, NARROWEST, TRIED).tolist()
+    return min(((span[0] * s, span[1] * s) for s in shares), key=squared_error)

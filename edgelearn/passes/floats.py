@@ -84,6 +84,7 @@ def of_integers(graph: Graph) -> set[str]:
     found = _meanings(graph)
     meanings = frozenset(found)
     reads = Counter(name for node in graph.nodes for name in node.inputs)
+    reads.update((*graph.outputs, *(state.output for state in graph.states)))
     rounded = {node.inputs[0] for node in graph.nodes if isinstance(node.op, Quantize)}
     for node in graph.nodes:
         if isinstance(node.op, MatMul | Conv2d) and meanings >= {*node.inputs}:

@@ -213,10 +213,11 @@ class _Rewriter:
         """What a convolution makes: with bias and `relu`, if only they read what is before them."""
         end = conv.output
         for step in (Binary("add"), Unary("relu")):
-            reader = self.readers.get(end, [])[:1]
-            others = {name for node in reader for name in node.inputs} - {end}
-            if self.reads[end] == 1 and reader[0].op == step and others <= {*self.constants}:
-                end = reader[0].output
+            readers = self.readers.get(end, [])
+            others = {name for node in readers for name in node.inputs} - {end}
+            alone = self.reads[end] == 1 and others <= self.source.constants.keys()
+            if alone and [node.op for node in readers] == [step]:
+                end = readers[0].output
         return end
 
     def _copy(self, node: Node) -> None:
