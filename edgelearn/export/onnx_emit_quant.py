@@ -7,26 +7,14 @@ DequantizeLinear of a constant as it is stored, and a bias of int32 as an input 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from edgelearn.arrays import Array
-from edgelearn.ir.graph import Graph, Node
-from edgelearn.ir.ops import (
-    Binary,
-    Conv2d,
-    Dequantize,
-    MatMul,
-    Pool2d,
-    Quantize,
-    Reshape,
-    Slice,
-    Transpose,
-)
+from edgelearn.ir.graph import Graph
+from edgelearn.ir.ops import Binary, Conv2d, Dequantize, MatMul
 from edgelearn.ir.ops_quant import QuantParams
-from edgelearn.ir.tensor import TensorSpec
 
 
 def dequantized(graph: Graph) -> dict[str, tuple[str, QuantParams]]:
@@ -57,67 +45,6 @@ def biases(graph: Graph) -> dict[str, tuple[str, str]]:
                 if fits and product in products and reads[product] == 1:
                     found[product] = node.output, bias
     return found
-
-
-def as_runtimes_want(graph: Graph) -> Graph:
-    """`graph`, which computes the same, with its activations in the form that onnxruntime knows.
-
-    It looks for a Quantize and its Dequantize as neighbours, of bytes without sign: with a Reshape
-    between them a product of 784 by 256 took 131 us and not 10, and a convolution of int8 whose
-    result is read twice stayed one of float32 (version 1.32, x86-64). So numbers are moved and not
-    integers, which is the same, and zero points lie 128 higher.
-    """
-    return _unsigned(_moved_first(graph))
-
-
-def _moved_first(graph: Graph) -> Graph:
-    numbers: dict[str, tuple[str, Quantize]] = {}
-    specs, nodes = dict(graph.specs), []
-    for node in graph.nodes:
-        op, source = node.op, node.inputs[0]
-        if isinstance(op, Quantize) and op.params.axis is None:
-            numbers[node.output] = source, op
-        elif source in numbers and isinstance(op, Reshape | Transpose | Slice | Pool2d):
-            before, rounding = numbers[source]
-            name = f"{node.output}/numbers"
-            while name in specs:
-                name += "_"
-            specs[name] = TensorSpec(specs[node.output].shape)
-            nodes.append(Node(op, (before,), name))
-            numbers[node.output] = name, rounding
-            node = Node(rounding, (name,), node.output)  # noqa: PLW2901  in the place of the move
-        nodes.append(node)
-    kept = {*graph.outputs, *(state.output for state in graph.states)}
-    idle = numbers.keys() - kept.union(*(node.inputs for node in nodes))
-    return replace(
-        graph,
-        nodes=tuple(node for node in nodes if node.output not in idle),
-        specs={name: spec for name, spec in specs.items() if name not in idle},
-    )
-
-
-def _unsigned(graph: Graph) -> Graph:
-    others = {*graph.outputs, *(state.output for state in graph.states)}
-    others.update(n for k in graph.nodes if not isinstance(k.op, Dequantize) for n in k.inputs)
-    signed = {
-        node.output
-        for node in graph.nodes
-        if isinstance(node.op, Quantize) and node.op.dtype == "int8" and node.output not in others
-    }
-    specs, nodes = dict(graph.specs), []
-    for node in graph.nodes:
-        op = node.op
-        if isinstance(op, Quantize) and node.output in signed:
-            op = Quantize(_raised(op.params), "uint8")
-            specs[node.output] = replace(specs[node.output], dtype="uint8")
-        elif isinstance(op, Dequantize) and node.inputs[0] in signed:
-            op = Dequantize(_raised(op.params))
-        nodes.append(replace(node, op=op))
-    return replace(graph, nodes=tuple(nodes), specs=specs)
-
-
-def _raised(params: QuantParams) -> QuantParams:
-    return replace(params, zero_point=tuple(z + 128 for z in params.zero_point))
 
 
 def linear(params: QuantParams, dtype: str) -> tuple[Array, Array | None, dict[str, Any]]:

@@ -17,8 +17,8 @@ import onnx  # noqa: TID251  this file writes ONNX models
 from edgelearn import __version__
 from edgelearn.errors import OptionError
 from edgelearn.export.onnx_emit import emit
-from edgelearn.export.onnx_emit_quant import as_runtimes_want
 from edgelearn.export.onnx_emitter import Emitter
+from edgelearn.export.onnx_forms import as_runtimes_want
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.tensor import BATCH, TensorSpec
 

@@ -15,8 +15,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from edgelearn.arrays import Array
 from edgelearn.errors import GraphError
 from edgelearn.ir.graph import Graph, Node, infer_spec
@@ -25,7 +23,6 @@ from edgelearn.ir.ops import (
     Conv2d,
     Dequantize,
     Gather,
-    MatMul,
     Op,
     Pool2d,
     Quantize,
@@ -36,12 +33,8 @@ from edgelearn.ir.ops import (
 )
 from edgelearn.ir.ops_quant import QuantParams
 from edgelearn.ir.tensor import TensorSpec
+from edgelearn.passes._weights import integer_bias, symmetric, weight_of, weights_of
 from edgelearn.passes.fold import fold
-
-HIGH = 127
-"""Weights are symmetric: without -128, a weight and its negative are alike."""
-BIAS_ROOM = 2**30
-"""Largest bias: what the sum of products needs is left of 32 bits."""
 
 
 def quantize_weights(graph: Graph) -> Graph:
@@ -52,6 +45,7 @@ def quantize_weights(graph: Graph) -> Graph:
     GraphError
         If it is a training step.
 
+    >>> import numpy as np
     >>> from edgelearn.ir import Builder
     >>> b = Builder("dense")
     >>> w = b.constant("w", np.eye(4, dtype=np.float32))
@@ -82,6 +76,7 @@ def quantize_full(graph: Graph, params: Mapping[str, QuantParams]) -> Graph:
 def activations(graph: Graph) -> list[str]:
     """The values that `quantize_full` makes integers of, each before it is moved or picked from.
 
+    >>> import numpy as np
     >>> from edgelearn.ir import Builder
     >>> b = Builder("dense")
     >>> x, w = b.input("x", (-1, 2, 2)), b.constant("w", np.eye(4, dtype=np.float32))
@@ -107,57 +102,13 @@ def _inference(graph: Graph) -> Graph:
     return fold(graph)
 
 
-def weight_of(node: Node) -> tuple[str, int | None] | None:
-    """The input of `node` that may be int8 if it is constant, and the axis of its outputs."""
-    match node.op:
-        case MatMul():
-            return node.inputs[1], int(not node.op.transpose_b)
-        case Conv2d():
-            return node.inputs[1], 3
-        case Gather():
-            return node.inputs[0], None
-        case _:
-            return None
-
-
-def _weights(graph: Graph) -> dict[str, int | None]:
-    """Constants that are read as weights only, and the axis along which they have scales."""
-    axes: dict[str, set[int | None]] = {}
-    other = {*graph.outputs, *(state.output for state in graph.states)}
-    for node in graph.nodes:
-        name, axis = weight_of(node) or ("", None)
-        axes.setdefault(name, set()).add(axis)
-        other.update(n for i, n in enumerate(node.inputs) if n != name or name in node.inputs[:i])
-    floats = {n for n, value in graph.constants.items() if value.dtype == np.float32}
-    return {
-        name: min(found, key=str) if len(found) == 1 else None
-        for name, found in axes.items()
-        if name in floats - other
-    }
-
-
-def symmetric(value: Array, axis: int | None) -> tuple[Array, QuantParams]:
-    """`value` as int8 with a scale for each position of `axis`, or one for all.
-
-    >>> integers, params = symmetric(np.float32([[1, -254]]), 1)
-    >>> integers.tolist(), params.scale[1]
-    ([[127, -127]], 2.0)
-    """
-    others = tuple(i for i in range(value.ndim) if i != axis)
-    largest = np.abs(value).max(axis=others, keepdims=True, initial=0)
-    scale = (largest / np.float32(HIGH)).astype(np.float32)
-    scale[scale < np.finfo(np.float32).tiny] = 1  # of zeros alone
-    integers = np.clip(np.rint(value / scale), -HIGH, HIGH).astype(np.int8)
-    return integers, QuantParams(tuple(scale.ravel().tolist()), (0,) * scale.size, axis)
-
-
 class _Rewriter:
     """Copies a Graph node by node, with integers where they serve."""
 
     def __init__(self, source: Graph, params: Mapping[str, QuantParams]) -> None:
         self.source, self.params = source, params
         self.makers = {node.output: node for node in source.nodes}
-        self.weights = _weights(source)
+        self.weights = weights_of(source)
         self.reads = Counter(name for node in source.nodes for name in node.inputs)
         self.reads.update((*source.outputs, *(state.output for state in source.states)))
         self.specs: dict[str, TensorSpec] = dict(source.specs)
@@ -297,14 +248,11 @@ class _Rewriter:
         return inputs
 
     def _bias(self, bias: str, product: Node) -> str:
-        weights = np.array(self.scales[product.inputs[1]].scale, np.float32)
-        activation = np.float32(self.params[self.origin(product.inputs[0])].scale[0])
+        """What an int32 bias means, or the bias itself if it has no room in 32 bits."""
+        activation = self.params[self.origin(product.inputs[0])]
         value = self.source.constants[bias]
-        scale = np.broadcast_to(weights * activation, value.shape)
-        with np.errstate(divide="ignore", over="ignore"):
-            integers = np.rint(value.astype(np.float64) / scale)
-        if not (np.abs(integers) < BIAS_ROOM).all():
+        found = integer_bias(value, self.scales[product.inputs[1]], activation)
+        if found is None:
             return bias
-        params = QuantParams(tuple(scale.tolist()), (0,) * scale.size, 0)
-        stored = self._constant(f"{bias}/int32", integers.astype(np.int32))
-        return self._add(Dequantize(params), (stored,), f"{bias}/from_int32")
+        stored = self._constant(f"{bias}/int32", found[0])
+        return self._add(Dequantize(found[1]), (stored,), f"{bias}/from_int32")

@@ -18,9 +18,10 @@ from edgelearn.ir.ops import (
     Unary,
 )
 from edgelearn.ir.ops_quant import QuantParams
+from edgelearn.passes._weights import symmetric
 from edgelearn.passes.calibrate import METHODS, asymmetric, calibrate
 from edgelearn.passes.floats import kept_float
-from edgelearn.passes.quantize import activations, quantize_full, quantize_weights, symmetric
+from edgelearn.passes.quantize import activations, quantize_full, quantize_weights
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(16, 8, 8, 3)).astype(np.float32)
