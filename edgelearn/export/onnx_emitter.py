@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,22 +27,23 @@ class Emitter:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self._constants = graph.constants
+        self.constants = graph.constants
         self._renamed: dict[str, str] = {}
         self._taken = set(graph.specs)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._made: dict[str, str] = {}
 
     def read(self, name: str) -> str:
         """What a value of the Graph is called here; a constant is stored when it is first read."""
-        if name in self._constants and name not in self._renamed:
-            self.initializer(name, self._constants[name])
+        if name in self.constants and name not in self._renamed:
+            self.initializer(name, self.constants[name])
             self._renamed[name] = name
         return self._renamed.get(name, name)
 
     def transposed(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
         """A value of the Graph with its axes in another order; a constant is stored so."""
-        if name in self._constants:
-            return self.shared(f"{name}/{suffix}", self._constants[name].transpose(perm))
+        if name in self.constants:
+            return self.shared(f"{name}/{suffix}", self.constants[name].transpose(perm))
         return self.node("Transpose", [self.read(name)], self.fresh(f"{name}/{suffix}"), perm=perm)
 
     def fresh(self, stem: str) -> str:
@@ -69,6 +71,12 @@ class Emitter:
             self._shared[key] = self.fresh(stem)
             self.initializer(self._shared[key], value)
         return self._shared[key]
+
+    def once(self, key: str, make: Callable[[], str]) -> str:
+        """What `make` adds under `key`, if nothing was added under it yet."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def ints(self, stem: str, *values: int) -> str:
         """`shared` for a vector of int64, such as a shape or axes."""

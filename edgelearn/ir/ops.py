@@ -23,6 +23,7 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
+from edgelearn.ir.ops_sparse import SparseAddOuter, SparseMatMul
 from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
@@ -47,6 +48,8 @@ __all__ = [
     "Reshape",
     "Slice",
     "Softmax",
+    "SparseAddOuter",
+    "SparseMatMul",
     "ToInt",
     "Transpose",
     "Unary",
@@ -264,6 +267,8 @@ Op: TypeAlias = (
     | Transpose
     | Concat
     | Slice
+    | SparseMatMul
+    | SparseAddOuter
 )
 
 OPS: dict[str, type[Op]] = {kind.__name__: kind for kind in get_args(Op)}
