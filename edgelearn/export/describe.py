@@ -127,13 +127,15 @@ def _sparsity(graph: Graph) -> dict[str, float]:
 def describe(path: Path) -> dict[str, Any]:
     """What the model file at `path` holds, as JSON would say it; see `read_model` for errors.
 
-    Matrices are counted in the form that they are exported in: pruned ones without their zeros.
+    Matrices of our own files are counted as they are exported: pruned ones without their zeros.
     """
     bundle = read_model(path)
+    ours = path.suffix.lower() == ".safetensors"
+    graphs = {phase: sparsify(g) if ours else g for phase, g in bundle.graphs.items()}
     return {
         "file": str(path),
         "format": path.suffix.lower()[1:],
         "bytes": path.stat().st_size,
-        "phases": [asdict(facts(phase, sparsify(g))) for phase, g in bundle.graphs.items()],
+        "phases": [asdict(facts(phase, graph)) for phase, graph in graphs.items()],
         **{key: bundle.meta.get(key) for key in KEYS},
     }
