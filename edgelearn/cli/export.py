@@ -29,13 +29,25 @@ from edgelearn.errors import OptionError
 )
 @click.option("--opset", type=int, help="ONNX operator set. Default: 17.")
 @click.option("--dense", is_flag=True, help="Store the zeros of a pruned model too.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Samples in one run of a .tflite file, whose shapes are fixed. Default: 1.",
+)
 @json_option
 def command(
-    out: Path, model: Path, phase: str, form: str, opset: int | None, dense: bool, as_json: bool
+    out: Path,
+    model: Path,
+    phase: str,
+    form: str,
+    opset: int | None,
+    batch: int | None,
+    dense: bool,
+    as_json: bool,
 ) -> None:
     """Write the model to OUT, in the format its suffix says, and verify the file by running it.
 
-    OUT ends in .onnx.
+    OUT ends in .onnx or .tflite.
 
     With --phase train the file holds one step of learning: weights in, weights out, so that
     a stock runtime trains the model without edgelearn. With --form stream it holds one time step of
@@ -48,6 +60,7 @@ def command(
     Example:
       edgelearn export model.onnx
       edgelearn export --phase train step.onnx
+      edgelearn export --phase train --batch 16 step.tflite
       edgelearn export --form stream stream.onnx
     """
     from dataclasses import asdict
@@ -56,7 +69,7 @@ def command(
     from edgelearn.export.target import Options
     from edgelearn.ir import store
 
-    options = Options(opset=opset, dense=dense or None)
+    options = Options(opset=opset, batch=batch, dense=dense or None)
     target_of(out, options)
     bundle = store.read(model)
     if form == "stream":

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgelearn import __version__
-from edgelearn.errors import OptionError, unknown
+from edgelearn.errors import MissingRuntime, OptionError, unknown
 from edgelearn.export.target import Draft, Options, Target
 from edgelearn.export.verify import TOLERANCES, compare, golden_steps
 from edgelearn.files import write_atomic
@@ -18,6 +18,7 @@ from edgelearn.passes.sparsify import sparsify
 
 TARGETS = {
     ".onnx": "edgelearn.export.onnx_target",
+    ".tflite": "edgelearn.export.tflite_target",
 }
 """The module that has the `Target`, by suffix; it is imported when it is asked for."""
 
@@ -60,7 +61,15 @@ def target_of(path: Path, options: Options) -> Target:
             got=f"the suffix {path.suffix!r}",
             fix=f"write {path.with_suffix(next(iter(TARGETS))).name!r}",
         )
-    target: Target = importlib.import_module(TARGETS[suffix]).TARGET
+    try:
+        target: Target = importlib.import_module(TARGETS[suffix]).TARGET
+    except ModuleNotFoundError as error:
+        raise MissingRuntime(
+            f"output {str(path)!r}",
+            expected=f"what writes and runs {suffix} files",
+            got=str(error),
+            fix=f"pip install {error.name}",
+        ) from None
     for name, value in asdict(options).items():
         if value is not None and name not in target.options:
             raise OptionError(

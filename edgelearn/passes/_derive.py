@@ -18,11 +18,13 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Op,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
@@ -43,9 +45,13 @@ if TYPE_CHECKING:
     from edgelearn.passes.backward import Backward
 
 
+STEPS = (OneHot, BatchSize, ToInt, Quantize, Dequantize)
+"""Constant almost everywhere, or made from integers, which no error moves."""
+
+
 def carries(op: Op, position: int) -> bool:
     """Whether the output of `op` varies smoothly with the input at `position`."""
-    if isinstance(op, OneHot | BatchSize | ToInt) or (isinstance(op, Unary) and op.kind == "sign"):
+    if isinstance(op, STEPS) or (isinstance(op, Unary) and op.kind == "sign"):
         return False
     return not (isinstance(op, ApplyMask | Gather) and position == 1)
 
@@ -92,7 +98,7 @@ def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  
             back.send_part(node.inputs[0], Part(axis, op.start, op.stop, d))
         case SparseMatMul() | SparseAddOuter():
             raise _too_late(op)
-        case OneHot() | BatchSize() | ToInt():
+        case OneHot() | BatchSize() | ToInt() | Quantize() | Dequantize():
             return
         case _:
             assert_never(op)
