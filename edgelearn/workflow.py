@@ -106,13 +106,8 @@ def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     network = build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
     with one_thread():
         start_from_data(network, x)
-    return Model(
-        ready(network, recipe.train),
-        recipe,
-        Standing(),
-        golden_samples(dataset, recipe.train.lr),
-        {},
-    )
+    network = ready(network, config)
+    return Model(network, recipe, Standing(), golden_samples(dataset, config.lr), {})
 
 
 def _require_masks(recipe: Recipe, dataset: Dataset) -> None:
