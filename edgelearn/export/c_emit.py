@@ -7,7 +7,7 @@ import math
 from typing_extensions import assert_never
 
 from edgelearn.arrays import Shape
-from edgelearn.export import c_loops, c_moves, c_products, c_spatial
+from edgelearn.export import c_loops, c_moves, c_products, c_quant, c_spatial
 from edgelearn.export.c_emitter import Emitter
 from edgelearn.export.c_math import SOFTMAX
 from edgelearn.ir import Node
@@ -20,10 +20,12 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
@@ -95,13 +97,17 @@ def _emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
             e.call(c_spatial.CONV_TRANSPOSE2D, *refs, out, made.shape[0], window)
         case Pool2d():
             window = _window(e, op, first.shape, made.shape, op.kernel)
-            e.call(c_spatial.POOL[op.kind], *refs, out, made.shape[0], window)
+            e.call(c_spatial.pool(op.kind, first.dtype), *refs, out, made.shape[0], window)
         case Transpose():
             _transpose(e, op, first, refs[0], out)
         case Concat():
             _concat(e, op.axis, specs, refs, out)
         case Slice():
             _slice(e, op, first, refs[0], out)
+        case Quantize():
+            c_quant.quantize(e, op, first, refs[0], out)
+        case Dequantize():
+            c_quant.dequantize(e, op, first, refs[0], out)
         case _:
             assert_never(op)
 
@@ -119,7 +125,7 @@ def _window(
         dilations, groups = op.dilations, op.groups
     top, left, *_ = op.pads
     numbers = (*image[1:], *made[1:], *kernel, *op.strides, top, left, *dilations, groups)
-    return e.table("window", numbers)
+    return f"&{e.table('struct window', *numbers)}"
 
 
 def _binary(e: Emitter, op: Binary, specs: list[TensorSpec], refs: list[str], out: str) -> None:

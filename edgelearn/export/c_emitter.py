@@ -74,7 +74,7 @@ class File:
         self.prefix = prefix
         self.upper = prefix.upper()
         self.constants, self.states = Names(), Names()
-        self.tables: dict[str, str] = {}
+        self.tables: dict[tuple[str, str], str] = {}
         self.helpers: dict[str, Helper] = {}
 
 
@@ -127,12 +127,11 @@ class Emitter:
         if source != target:
             self.lines.append(f"memcpy({target}, {source}, {size_bytes});")
 
-    def table(self, kind: str, values: Iterable[int]) -> str:
-        """The address of a constant struct of whole numbers."""
-        numbers = ", ".join(map(str, values))
-        tables = self.file.tables
-        name = tables.setdefault(f"{kind} {{{numbers}}}", f"{kind}_{len(tables) + 1}")
-        return f"&{name}"
+    def table(self, kind: str, *values: object) -> str:
+        """The name of constant settings in the file: ``struct KIND``, or an array of KIND."""
+        text = "{" + ", ".join(map(str, values)) + "}"
+        name = f"{identifier(kind.removeprefix('struct '))}_{len(self.file.tables) + 1}"
+        return self.file.tables.setdefault((kind, text), name)
 
 
 def unsupported(what: str, expected: str, got: str) -> UnsupportedOp:

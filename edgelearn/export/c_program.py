@@ -46,8 +46,10 @@ class Program:
     functions : tuple of Function
     constants, states : mapping of str to array
         By the names they have in C; of states the first values.
-    tables : mapping of str to str
-        Constant structs by name: type and numbers.
+    state_names : mapping of str to str
+        What a state of the Graphs is called in C.
+    tables : mapping of (str, str) to str
+        Names of constant settings by type and initializer.
     helpers : tuple of Helper
         In an order in which they can be defined.
     arena_bytes : int
@@ -57,7 +59,8 @@ class Program:
     functions: tuple[Function, ...]
     constants: Mapping[str, Array]
     states: Mapping[str, Array]
-    tables: Mapping[str, str]
+    state_names: Mapping[str, str]
+    tables: Mapping[tuple[str, str], str]
     helpers: tuple[Helper, ...]
     arena_bytes: int
 
@@ -117,12 +120,14 @@ def to_program(prefix: str, graphs: Mapping[str, Graph]) -> Program:
             emit(e, node)
         give_outputs(e, file.upper)
         functions.append(Function(name, graph, tuple(e.lines)))
+    states = _shared(graphs, "states")
     return Program(
         prefix=file.prefix,
         functions=tuple(functions),
         constants={file.constants.of(k): v for k, v in _shared(graphs, "constants").items()},
-        states={file.states.of(k): v for k, v in _shared(graphs, "states").items()},
-        tables={name: text for text, name in file.tables.items()},
+        states={file.states.of(k): v for k, v in states.items()},
+        state_names={k: file.states.of(k) for k in states},
+        tables=file.tables,
         helpers=tuple(file.helpers.values()),
         arena_bytes=max(plan.size_bytes for plan in plans.values()),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from edgelearn.export.c_emitter import C_TYPES
 from edgelearn.export.c_products import DOT, PRODUCTS
-from edgelearn.export.c_text import helper
+from edgelearn.export.c_text import Helper, helper
 
 WINDOW_TYPE = """\
 /* An image, the windows that slide over it, and what they make. */
@@ -134,40 +135,40 @@ static void add_conv_outer(float *w, const float *x, const float *d, int images,
 )
 
 _POOL = """
-static void {name}(const float *x, float *out, int images, const struct window *s)
+static void {name}(const void *images, void *made, int count, const struct window *s)
 {{
+    const {type} *x = (const {type} *)images;
+    {type} *out = ({type} *)made;
     int image, r, c, k, i, j;
-    for (image = 0; image < images; image++, x += s->rows * s->columns * s->channels)
+    for (image = 0; image < count; image++, x += s->rows * s->columns * s->channels)
         for (r = 0; r < s->out_rows; r++)
             for (c = 0; c < s->out_columns; c++)
                 for (k = 0; k < s->channels; k++) {{
-                    float found = 0.0f;
-                    int count = 0;
+                    {type} found = 0;
+                    int seen = 0;
                     for (i = 0; i < s->kernel_rows; i++)
                         for (j = 0; j < s->kernel_columns; j++) {{
                             const int row = r * s->stride_rows + i - s->pad_top;
                             const int column = c * s->stride_columns + j - s->pad_left;
-                            float a;
+                            {type} a;
                             if (row < 0 || row >= s->rows || column < 0 || column >= s->columns)
                                 continue;
                             a = x[(row * s->columns + column) * s->channels + k];
                             {step}
-                            count++;
+                            seen++;
                         }}
                     *out++ = {result};
                 }}
 }}
 """
 
-POOL = {
-    "max": helper(
-        _POOL.format(
-            name="max_pool2d",
-            step="found = count == 0 || a > found || a != a ? a : found;",
-            result="found",
-        )
-    ),
-    "avg": helper(
-        _POOL.format(name="avg_pool2d", step="found += a;", result="found / (float)count")
-    ),
+_STEPS = {
+    "max": ("found = seen == 0 || a > found || a != a ? a : found;", "found"),
+    "avg": ("found += a;", "found / (float)seen"),
 }
+
+
+def pool(kind: str, dtype: str) -> Helper:
+    """The pooling of images of a dtype."""
+    (step, result), of = _STEPS[kind], C_TYPES[dtype]
+    return helper(_POOL.format(name=f"{kind}_pool_{dtype}", type=of, step=step, result=result))

@@ -91,8 +91,8 @@ def header_text(program: Program) -> str:
 def source_text(program: Program) -> str:
     """The source file: constants, memory, helpers, functions."""
     helpers = [helper.text for helper in program.helpers]
-    parts = [WINDOW_TYPE] if program.tables else []
-    parts += [f"static const struct {_table(*item)}" for item in program.tables.items()]
+    parts = [WINDOW_TYPE] if any(kind == "struct window" for kind, _ in program.tables) else []
+    parts += [_table(*key, name) for key, name in program.tables.items()]
     parts += [_constant(name, value) for name, value in program.constants.items()]
     parts += [_constant(f"{n}_first", v) for n, v in program.states.items() if v.any()]
     parts += [_memory(program), *helpers, _init(program)]
@@ -130,9 +130,9 @@ def _block(lines: tuple[str, ...] | list[str]) -> str:
     return "{\n" + "\n".join(f"    {line}" for line in lines) + "\n}"
 
 
-def _table(name: str, text: str) -> str:
-    kind, numbers = text.split(" ", 1)
-    return f"{kind} {name} = {numbers};"
+def _table(kind: str, text: str, name: str) -> str:
+    length = "" if kind.startswith("struct") else "[]"
+    return f"static const {kind} {name}{length} = {text};"
 
 
 def _constant(name: str, value: Array) -> str:
