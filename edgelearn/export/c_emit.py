@@ -52,7 +52,7 @@ def emit(e: Emitter, node: Node) -> None:
         e.lines[-1] += f" /* {node.output.replace('*/', '')} */"
 
 
-def _emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
+def _emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one arm an op
     op, refs, out = node.op, [e.ref(name) for name in node.inputs], e.ref(node.output)
     specs, made = [e.spec(name) for name in node.inputs], e.spec(node.output)
     first = specs[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from edgelearn.arrays import Array
 from edgelearn.errors import UnsupportedOp
@@ -18,13 +17,15 @@ C_TYPES = {
     "uint8": "uint8_t",
 }
 RESERVED = frozenset(
-    "alignas alignof and asm auto bool break case catch char class const continue default delete do "
-    "double else enum explicit export extern false float for friend goto if inline int long mutable "
-    "namespace new not operator or private protected public register return short signed sizeof "
-    "static struct switch template this throw true try typedef typename union unsigned using "
-    "virtual void volatile while xor arena state".split()
+    """
+    alignas alignof and asm auto bool break case catch char class const continue default delete
+    do double else enum explicit export extern false float for friend goto if inline int long
+    mutable namespace new not operator or private protected public register return short signed
+    sizeof static struct switch template this throw true try typedef typename union unsigned
+    using virtual void volatile while xor arena state bad code
+    """.split()  # noqa: SIM905  a list of words, one a line, is no easier to read
 )
-"""Words of C and C++, and names of our own, that no value may be called."""
+"""Words of C and C++, and variables of our own, that no value may be called."""
 
 
 class Names:
@@ -35,9 +36,9 @@ class Names:
     ('dense1_w', 'dense1_w_2', 'v2')
     """
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
+    def __init__(self) -> None:
         self._found: dict[str, str] = {}
-        self._taken = {*RESERVED, *taken}
+        self._taken = set(RESERVED)
 
     def of(self, name: str) -> str:
         """The identifier of `name`."""

@@ -74,7 +74,7 @@ class Parameter:
 
 def parameters(graph: Graph) -> list[Parameter]:
     """What the function of a Graph takes, in order: inputs, then outputs."""
-    names = Names(("bad",))
+    names = Names()
     found = [Parameter(names.of(v), v, graph.specs[v], is_output=False) for v in graph.inputs]
     for value in graph.outputs:
         name = names.of(f"{value}.out" if value in graph.inputs else value)

@@ -40,7 +40,7 @@ static void port_write(const void *from, uint32_t size)
 """
 
 MAIN = """\
-#include "{prefix}.c"
+#include "{name}.c"
 {port}
 {functions}
 int main(void)
@@ -67,7 +67,7 @@ def harness_text(program: Program, port: str = STDIO) -> str:
         cases["s"] = "if (!port_read(&state, sizeof state))\n                return 1;"
         cases["g"] = "port_write(&state, sizeof state);"
     return MAIN.format(
-        prefix=program.prefix,
+        name=program.name,
         port=port,
         functions="\n".join(_function(program.prefix, f) for f in program.functions),
         cases="".join(

@@ -86,7 +86,9 @@ def binary(kind: str, words: tuple[str, ...]) -> Helper:
     axes = range(len(words))
     p, q = (_place([axis for axis in axes if side in words[axis]]) for side in "ab")
     body = [f"const float p = a[{p}], q = b[{q}];", f"*out++ = {BINARY[kind]};"]
-    head = f"{kind}_{'_'.join(words)}(const float *a, const float *b, float *out, {_lengths(words)})"
+    head = (
+        f"{kind}_{'_'.join(words)}(const float *a, const float *b, float *out, {_lengths(words)})"
+    )
     return _function(head, [_counters(words), *_loops(axes, body)])
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgelearn.arrays import Array
-from edgelearn.errors import GraphError
+from edgelearn.errors import GraphError, OptionError
 from edgelearn.export.c_emit import emit
 from edgelearn.export.c_emitter import Emitter, File, identifier, unsupported
 from edgelearn.export.c_entry import give_outputs, take_inputs
@@ -41,8 +42,8 @@ class Program:
 
     Attributes
     ----------
-    prefix : str
-        What every public name begins with.
+    name, prefix : str
+        The name of its files, and what every public name begins with.
     functions : tuple of Function
     constants, states : mapping of str to array
         By the names they have in C; of states the first values.
@@ -55,6 +56,7 @@ class Program:
     arena_bytes : int
     """
 
+    name: str
     prefix: str
     functions: tuple[Function, ...]
     constants: Mapping[str, Array]
@@ -91,15 +93,17 @@ class Program:
         return not self.learns and bool(self.states)
 
 
-def to_program(prefix: str, graphs: Mapping[str, Graph]) -> Program:
+def to_program(name: str, graphs: Mapping[str, Graph]) -> Program:
     """The program of bound `graphs` by function name; a state of several Graphs is one array.
 
     Raises
     ------
     UnsupportedOp
-        If an op, a dtype or a number has no form in C.
+        If a dtype of a state or a number has no form in C.
     GraphError
         If constants or first values of one name differ, or a batch is open.
+    OptionError
+        If the name cannot be that of a file to include.
 
     Examples
     --------
@@ -109,19 +113,27 @@ def to_program(prefix: str, graphs: Mapping[str, Graph]) -> Program:
     >>> to_program("tanh", {"predict": graph}).functions[0].lines[2]
     'tanh_all(arena, arena + 8, 8);'
     """
-    file = File(identifier(prefix))
-    plans = {name: plan_arena(graph) for name, graph in graphs.items()}
+    if not re.fullmatch(r"[A-Za-z0-9_.+-]+", name):
+        raise OptionError(
+            f"name {name!r}",
+            expected="letters, digits, and any of _ . + -",
+            got="others, which the name of a file of C should not have",
+            fix="choose another name",
+        )
+    file = File(identifier(name))
+    plans = {key: plan_arena(graph) for key, graph in graphs.items()}
     functions = []
-    for name, graph in graphs.items():
+    for key, graph in graphs.items():
         _require_supported(graph)
-        e = Emitter(graph, plans[name], file)
+        e = Emitter(graph, plans[key], file)
         take_inputs(e, file.upper)
         for node in graph.nodes:
             emit(e, node)
         give_outputs(e, file.upper)
-        functions.append(Function(name, graph, tuple(e.lines)))
+        functions.append(Function(key, graph, tuple(e.lines)))
     states = _shared(graphs, "states")
     return Program(
+        name=name,
         prefix=file.prefix,
         functions=tuple(functions),
         constants={file.constants.of(k): v for k, v in _shared(graphs, "constants").items()},

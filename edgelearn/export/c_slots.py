@@ -10,11 +10,11 @@ TRAILER_BYTES = 24
 VERSION = 1
 
 HEADER = """\
-/* Two slots keep the parameters over a power cut, each {upper}_SLOT_BYTES long. {prefix}_save writes
-   the older slot from offset 0 upwards without gaps, its check last; the other stays as it is.
-   {prefix}_load takes the newest that is whole, or leaves the parameters as they are and tells
-   {upper}_NO_SLOT. `slot` is 0 or 1; both callbacks return 0 if all went well. Flash that must be
-   erased is erased by `write` at offset 0. */
+/* Two slots keep the parameters over a power cut, each {upper}_SLOT_BYTES long.
+   {prefix}_save writes the older slot from offset 0 upwards without gaps, its check last; the
+   other stays as it is. {prefix}_load takes the newest that is whole, or leaves the parameters as
+   they are and tells {upper}_NO_SLOT. `slot` is 0 or 1; both callbacks return 0 if all went well.
+   Flash that must be erased is erased by `write` at offset 0. */
 #define {upper}_SLOT_BYTES {slot_bytes}
 
 typedef int (*{prefix}_write)(void *context, int slot, uint32_t offset, const void *data,

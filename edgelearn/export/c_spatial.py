@@ -162,8 +162,9 @@ static void {name}(const void *images, void *made, int count, const struct windo
 }}
 """
 
+_HIGHER = "found = seen == 0 || a > found ? a : found;"
 _STEPS = {
-    "max": ("found = seen == 0 || a > found || a != a ? a : found;", "found"),
+    "max": (_HIGHER.replace("a > found", "a > found || a != a"), "found"),  # no number stays none
     "avg": ("found += a;", "found / (float)seen"),
 }
 
@@ -171,4 +172,5 @@ _STEPS = {
 def pool(kind: str, dtype: str) -> Helper:
     """The pooling of images of a dtype."""
     (step, result), of = _STEPS[kind], C_TYPES[dtype]
+    step = step if dtype == "float32" else _HIGHER
     return helper(_POOL.format(name=f"{kind}_pool_{dtype}", type=of, step=step, result=result))

@@ -92,8 +92,8 @@ def _lanes(draft: Draft) -> Iterator[Lane]:
     assert program is not None  # noqa: S101
     with tempfile.TemporaryDirectory() as folder:
         files = {
-            f"{program.prefix}.c": draft.content.decode(),
-            f"{program.prefix}.h": draft.beside[".h"].decode(),
+            f"{program.name}.c": draft.content.decode(),
+            f"{program.name}.h": draft.beside[".h"].decode(),
             "main.c": harness_text(program),
         }
         made = cc.build(Path(folder), files, [command, *cc.STRICT, "-O2"], of=("main.c",))

@@ -14,7 +14,7 @@ from edgelearn.export.c_program import Function, Program
 from edgelearn.export.c_spatial import WINDOW_TYPE
 
 HEADER = """\
-/* {prefix}.h, written by edgelearn {version}. Do not edit it: export the model again.
+/* {name}.h, written by edgelearn {version}. Do not edit it: export the model again.
 
    Static RAM: {ram} bytes, of which {states} are states (parameters under training, memory of a
    stream) and {arena} an arena for all else. No heap, no recursion. Call {prefix}_init first.
@@ -50,11 +50,11 @@ void {prefix}_init(void);
 """
 
 SOURCE = """\
-/* {prefix}.c, written by edgelearn {version}. Do not edit it: export the model again.
+/* {name}.c, written by edgelearn {version}. Do not edit it: export the model again.
 
    Products and sums that are rounded apart give the same bits on every machine: gcc -std=c99 and
    the pragma for clang see to it, other compilers need an option such as -ffp-contract=off. */
-#include "{prefix}.h"
+#include "{name}.h"
 
 {includes}
 
@@ -78,6 +78,7 @@ def header_text(program: Program) -> str:
         slot_bytes = program.states_bytes + c_slots.TRAILER_BYTES
         lines.append(c_slots.HEADER.format(prefix=prefix, upper=upper, slot_bytes=slot_bytes))
     return HEADER.format(
+        name=program.name,
         prefix=prefix,
         upper=upper,
         version=__version__,
@@ -107,7 +108,7 @@ def source_text(program: Program) -> str:
     if any("sqrtf(" in text for text in helpers):
         includes.insert(0, "#include <math.h> /* sqrtf, which IEEE 754 rounds exactly */")
     return SOURCE.format(
-        prefix=program.prefix,
+        name=program.name,
         version=__version__,
         includes="\n".join(includes),
         body="\n\n".join(parts),
@@ -121,7 +122,7 @@ def _signature(prefix: str, function: Function) -> str:
 
 def _note(function: Function) -> str:
     """Shapes of what a function takes, as a comment."""
-    lines = [f"   {p.name}: {p.spec}" for p in parameters(function.graph)]
+    lines = [f"   {p.name}: {p.element} {list(p.spec.shape)}" for p in parameters(function.graph)]
     what = {"predict": "The answer for one sample.", "learn": "One step of learning."}
     return "\n".join([f"/* {what.get(function.name, function.name)}", *lines]) + " */"
 

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from typing_extensions import Self
+
 from edgelearn.errors import MissingRuntime, ParityError
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off")
@@ -127,7 +129,7 @@ class Session:
         said = self._process.stderr.read().decode(errors="replace")[-MESSAGE_LENGTH:]
         return _failed("running", "an answer", f"{said} (exit code {self._process.wait()})")
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
