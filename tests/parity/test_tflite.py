@@ -15,7 +15,7 @@ from edgelearn import workflow
 from edgelearn.config import parse_recipe
 from edgelearn.errors import UnsupportedOp
 from edgelearn.ir import BATCH, Builder
-from edgelearn.ir.ops import AddOuter, BatchSize
+from edgelearn.ir.ops import AddOuter, BatchSize, Dequantize, Pool2d, Quantize
 from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 
 
@@ -23,6 +23,11 @@ from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 @pytest.mark.parametrize("batch", [1, 5])
 def test_op_alone(case, batch):
     graph, feeds = case.graph_and_feeds(batch)
+    pools_integers = isinstance(case.op, Pool2d) and case.args[0].dtype != "float32"
+    if pools_integers or isinstance(case.op, Quantize | Dequantize):
+        with pytest.raises(UnsupportedOp, match=r"export to \.onnx"):
+            assert_agrees(graph, feeds, batch)
+        return
     assert_agrees(graph, feeds, batch)
 
 
