@@ -151,7 +151,7 @@ def array_text(value: Array, indent: str = "    ") -> str:
     """
     flat = value.ravel()
     if value.dtype.kind == "f":
-        words = [f"{number}f" for number in flat]  # the shortest text of a float32
+        words = [str(number) + "f" for number in flat]  # the shortest text of a float32
     else:
         words = [_whole(number) for number in flat.tolist()]
     lines = [", ".join(words[i : i + 12]) for i in range(0, len(words), 12)]

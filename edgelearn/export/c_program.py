@@ -111,7 +111,7 @@ def to_program(name: str, graphs: Mapping[str, Graph]) -> Program:
     >>> b = Builder("tanh")
     >>> graph = b.graph([b.unary("tanh", b.input("x", (-1, 8)), name="y")]).bind(1)
     >>> to_program("tanh", {"predict": graph}).functions[0].lines[2]
-    'tanh_all(arena, arena + 8, 8);'
+    'tanh_all(arena, arena + 8, 8); /* y */'
     """
     if not re.fullmatch(r"[A-Za-z0-9_.+-]+", name):
         raise OptionError(

@@ -69,5 +69,5 @@ def _arguments(e: Emitter, params: QuantParams, spec: TensorSpec) -> tuple[objec
     axis, shape = params.axis, spec.shape
     outer = 1 if axis is None else math.prod(shape[:axis])
     inner = spec.size if axis is None else math.prod(shape[axis + 1 :])
-    scales = e.table("float", *(f"{np.float32(scale)}f" for scale in params.scale))
+    scales = e.table("float", *(str(np.float32(scale)) + "f" for scale in params.scale))
     return outer, len(params.scale), inner, scales, e.table("int32_t", *params.zero_point)
