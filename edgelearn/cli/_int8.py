@@ -98,6 +98,7 @@ def show(report: QuantReport, dense_bytes: int, size_bytes: int) -> None:
     before, after = (shown(report.mark, value) for value in (report.before, report.after))
     click.echo(f"test {report.mark} {before} before, {after} in int8, {report.tested:,} samples")
     click.echo(f"{dense_bytes / size_bytes:.2f} times smaller than with float32 weights")
-    click.echo(f"{report.integer_macs / max(report.macs, 1):.1%} of MACs are of integers; float32:")
+    part = report.integer_macs / max(report.macs, 1)
+    click.echo(f"{part:.1%} of MACs have integers on both sides; in float32 stay:")
     for kept in report.kept_float:
         click.echo(f"  {len(kept.nodes):4} {kept.op}: {kept.reason}")

@@ -36,10 +36,11 @@ class Emitter:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self._constants = graph.constants
+        self.constants = graph.constants
         self._renamed: dict[str, str] = {}
         self._taken = set(graph.specs)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._made: dict[str, str] = {}
         self._biases = biases(graph)
         self._sums = {total for total, _ in self._biases.values()}
         self._dequantized = dequantized(graph)
@@ -56,8 +57,8 @@ class Emitter:
         if name in self._renamed:
             return self._renamed[name]
         self._renamed[name] = name
-        if name in self._constants:
-            self.initializer(name, self._constants[name])
+        if name in self.constants:
+            self.initializer(name, self.constants[name])
         elif name in self._dequantized:
             source, params = self._dequantized[name]
             self.linear("Dequantize", params, self.specs[source].dtype, [self.read(source)], name)
@@ -70,8 +71,8 @@ class Emitter:
 
     def transposed(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
         """A value of the Graph with its axes in another order; a constant is stored so."""
-        if name in self._constants:
-            return self.shared(f"{name}/{suffix}", self._constants[name].transpose(perm))
+        if name in self.constants:
+            return self.shared(f"{name}/{suffix}", self.constants[name].transpose(perm))
         if name in self._dequantized:
             return self._dequantized_so(name, perm, suffix)
         return self.node("Transpose", [self.read(name)], self.fresh(f"{name}/{suffix}"), perm=perm)
@@ -90,7 +91,7 @@ class Emitter:
     def _beside_images(self, name: str) -> str:
         rank = len(self.specs[name].shape)
         if rank == 1:
-            return self.shared(f"{name}/nchw", self._constants[name].reshape(-1, 1, 1))
+            return self.shared(f"{name}/nchw", self.constants[name].reshape(-1, 1, 1))
         return self.image(name) if rank else self.read(name)
 
     def made_image(self, name: str, image: str) -> None:
@@ -112,13 +113,13 @@ class Emitter:
     def _goes_beside(self, name: str) -> bool:
         """Whether `name` can meet images with the channels first."""
         rank = len(self.specs[name].shape)
-        return rank in (0, 4) or (rank == 1 and name in self._constants)
+        return rank in (0, 4) or (rank == 1 and name in self.constants)
 
     def _dequantized_so(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
         """What an integer constant means, stored with its axes in another order."""
         if (name, suffix) not in self._moved:
             source, params = self._dequantized[name]
-            integers = self._constants[source].transpose(perm)
+            integers = self.constants[source].transpose(perm)
             axis = None if params.axis is None else perm.index(params.axis)
             stored, out = (
                 self.shared(f"{source}/{suffix}", integers),
@@ -176,6 +177,12 @@ class Emitter:
             self._shared[key] = self.fresh(stem)
             self.initializer(self._shared[key], value)
         return self._shared[key]
+
+    def once(self, key: str, make: Callable[[], str]) -> str:
+        """What `make` adds under `key`, if nothing was added under it yet."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def ints(self, stem: str, *values: int) -> str:
         """`shared` for a vector of int64, such as a shape or axes."""

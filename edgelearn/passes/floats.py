@@ -28,6 +28,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -118,7 +120,9 @@ def _reason(op: Op) -> str:
             return "moves numbers"
         case OneHot() | BatchSize() | ToInt():
             return "makes numbers of integers that are none of a quantiser"
-        case AddOuter() | AddConvOuter():
+        case SparseMatMul():
+            return "its weights are pruned, and of float32"
+        case AddOuter() | AddConvOuter() | SparseAddOuter():
             return "learns"
         case Quantize() | Dequantize():
             return "stands between numbers and integers"
