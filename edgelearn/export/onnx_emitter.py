@@ -10,7 +10,7 @@ import numpy as np
 import onnx  # noqa: TID251  this file makes ONNX nodes
 
 from edgelearn.arrays import Array
-from edgelearn.export.onnx_emit_quant import biases, dequantized, linear
+from edgelearn.export.onnx_emit_quant import biases, decoded, dequantized, linear
 from edgelearn.ir.graph import Graph, Node
 from edgelearn.ir.ops import Dequantize, Quantize
 from edgelearn.ir.ops_quant import QuantParams
@@ -44,6 +44,7 @@ class Emitter:
         self._biases = biases(graph)
         self._sums = {total for total, _ in self._biases.values()}
         self._dequantized = dequantized(graph)
+        self._decoded = decoded(graph)
         self._moved: dict[tuple[str, str], str] = {}
         self._images: dict[str, str] = {}
         self._deferred: dict[str, tuple[Node, Make]] = {}
@@ -61,7 +62,7 @@ class Emitter:
             self.initializer(name, self.constants[name])
         elif name in self._dequantized:
             source, params = self._dequantized[name]
-            self.linear("Dequantize", params, self.specs[source].dtype, [self.read(source)], name)
+            self._mean(name, params, self.read(source), name)
         elif name in self._channels_first:
             self.node("Transpose", [self.image(name)], name, perm=TO_NHWC)
         elif name in self._deferred:
@@ -125,11 +126,23 @@ class Emitter:
                 self.shared(f"{source}/{suffix}", integers),
                 self.fresh(f"{name}/{suffix}"),
             )
-            self.linear(
-                "Dequantize", replace(params, axis=axis), integers.dtype.name, [stored], out
-            )
+            self._mean(name, replace(params, axis=axis), stored, out)
             self._moved[name, suffix] = out
         return self._moved[name, suffix]
+
+    def _mean(self, name: str, params: QuantParams, stored: str, output: str) -> None:
+        """Add what makes numbers of the integer constant behind `name`, in every run or at once."""
+        dtype = self.specs[self._dequantized[name][0]].dtype
+        if name not in self._decoded or any(params.zero_point):
+            self.linear("Dequantize", params, dtype, [stored], output)
+            return
+        shape = [1] * len(self.specs[name].shape)
+        if params.axis is not None:
+            shape[params.axis] = -1
+        scale = self.shared("scale", np.array(params.scale, np.float32).reshape(shape))
+        cast = self.fresh(f"{output}/cast")
+        self.node("Cast", [stored], cast, to=onnx.TensorProto.FLOAT)
+        self.node("Mul", [cast, scale], output)
 
     def linear(
         self, kind: str, params: QuantParams, dtype: str, inputs: list[str], output: str

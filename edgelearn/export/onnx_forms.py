@@ -7,58 +7,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from edgelearn.ir.graph import Graph, Node
 from edgelearn.ir.ops import (
-    Binary,
     Dequantize,
-    MatMul,
     Pool2d,
     Quantize,
     Reshape,
     Slice,
     Transpose,
-    Unary,
 )
 from edgelearn.ir.ops_quant import QuantParams
 from edgelearn.ir.tensor import TensorSpec
 
 
 def as_runtimes_want(graph: Graph) -> Graph:
-    """`graph` with a Quantize right before each Dequantize, of bytes, and with `relu` kept apart.
+    """`graph` with a Quantize right before each Dequantize, and of bytes without sign.
 
-    With a Reshape between the two, a product of 784 by 256 took 131 us and not 10. A convolution of
-    int8 whose result is read twice stayed one of float32, and one of uint8 did not. A product with
-    int8 weights was merged with a `relu` after it, into one that makes numbers of all weights in
-    every run: 780 us and not 20.
+    With a Reshape between the two, a product of 784 by 256 took 131 us and not 10; a convolution of
+    int8 whose result is read twice stayed one of float32, and one of uint8 did not.
     """
-    return _unsigned(_moved_first(_without_relu(graph)))
-
-
-def _without_relu(graph: Graph) -> Graph:
-    """The larger of 0 in the place of a `relu` of products with weights that alone are integers."""
-    meanings = {n.output for n in graph.nodes if isinstance(n.op, Dequantize)}
-    halved, zero, nodes = set(), "zero", []
-    while zero in graph.specs:
-        zero += "_"
-    for node in graph.nodes:
-        product = isinstance(node.op, MatMul) and meanings.intersection(node.inputs)
-        if product and not meanings.issuperset(node.inputs):
-            halved.add(node.output)
-        if node.op == Binary("add") and halved.intersection(node.inputs):
-            halved.add(node.output)
-        if node.op == Unary("relu") and node.inputs[0] in halved:
-            node = Node(Binary("max"), (*node.inputs, zero), node.output)  # noqa: PLW2901
-        nodes.append(node)
-    if graph.nodes == tuple(nodes):
-        return graph
-    return replace(
-        graph,
-        nodes=tuple(nodes),
-        specs={**graph.specs, zero: TensorSpec(())},
-        constants={**graph.constants, zero: np.array(0, np.float32)},
-    )
+    return _unsigned(_moved_first(graph))
 
 
 def _moved_first(graph: Graph) -> Graph:
