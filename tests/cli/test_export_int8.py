@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -149,3 +150,12 @@ def test_what_was_written_is_inspected_and_simulated(model_path, tmp_path, capsy
     assert phase["weights_bytes"] < 64 * 128 + 128 * 10 + 4 * 300
     assert phase["ops"]["Quantize"] == 2
     assert run(["simulate", str(out), "--device", "rpi-4b"]) == 0
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+@pytest.mark.parametrize("mode", ["weights", "full"])
+def test_firmware_keeps_integers_in_flash(mode, model_path, tmp_path, capsys):
+    code, found, err = exported(capsys, model_path, tmp_path / "small.c", "--int8", mode)
+    assert code == 0, err
+    assert "int8_t" in (tmp_path / "small.c").read_text()
+    assert abs(found["int8"]["drop"]) < 1

@@ -15,6 +15,7 @@ from edgelearn.export.onnx_reader import KNOWN_OPS, read_bundle, read_graph
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.export.verify import error_between
 from edgelearn.ir import BATCH, Builder, run
+from edgelearn.ir.ops import Binary, Conv2d, MatMul
 from edgelearn.runtimes.onnx import run_onnx
 
 DEEP = 1e-4
@@ -149,6 +150,31 @@ def test_real_networks(name, millions, models, tmp_path):
     image = np.random.default_rng(0).random((1, 3, 224, 224), dtype=np.float32)
     graph = assert_reads_as_it_runs(path, {x: image})
     assert round(sum(graph.macs(n) for n in graph.nodes) / 1e6) == millions
+
+
+COUNTED = {
+    "onnx_misc/ultraface_rfb320.onnx": 103_588_440,
+    "onnx_light/light_squeezenet.onnx": 351_741_288,
+    "onnx_light/light_resnet50.onnx": 4_089_185_256,
+    "onnx_light/light_shufflenet.onnx": 124_966_584,
+    "onnx_light/light_bvlc_alexnet.onnx": 655_170_024,
+}
+"""MACs of products and convolutions by onnx-tool 1.0.1, which counts adding a bias as one each."""
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_macs_are_those_that_others_count(name, models):
+    graph = read_graph(models / name).bind(1)
+    products = {n.output: n for n in graph.nodes if isinstance(n.op, Conv2d | MatMul)}
+    # A normalisation over channels is a convolution here, and none to others.
+    own = [n for n in products.values() if "/window" not in n.inputs[1]]
+    macs = sum(graph.macs(n) for n in own)
+    for total in (n for n in graph.nodes if n.op == Binary("add")):
+        spec = graph.specs[total.output]
+        vectors = [i for i in total.inputs if graph.specs[i].shape == spec.shape[-1:]]
+        if vectors and products.keys() & {*total.inputs}:
+            macs += spec.size
+    assert macs == COUNTED[name]
 
 
 def test_training_step_of_a_real_model_comes_back(model_path, tmp_path):
