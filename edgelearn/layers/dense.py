@@ -44,6 +44,11 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     units: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     activation: Activation = "tanh"
 
+    @property
+    def code(self) -> int:
+        """The number that kernels know the activation by."""
+        return _activations.code(self.activation)
+
     def out_shape(self, in_shape: Shape) -> Shape:
         return (self.units,)
 
@@ -63,11 +68,12 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
         x = x.reshape(len(x), -1)
+        code = self.code
         if len(x) <= LOOP_BATCH:
-            kernels.dense.product(x, params["w"], out)
+            kernels.dense.forward(x, params["w"], params["b"], code, out)
         else:
             np.matmul(x, params["w"], out=out)
-        kernels.dense.activate(params["b"], _activations.code(self.activation), out)
+            kernels.dense.activate(params["b"], code, out)
         return Trace(x, out)
 
     def update(
@@ -78,7 +84,7 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def local_error(self, trace: Trace[F32], e: F32) -> None:
         """Onto `e`: the derivative of the loss by the pre-activation, ``e * act'(z)``."""
-        kernels.dense.local_error(trace.a, _activations.code(self.activation), e)
+        kernels.dense.local_error(trace.a, self.code, e)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         shape = b.specs[x].shape
@@ -101,11 +107,11 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def descend(into: Params, x: F32, d: F32, rate: float, scratch: F32) -> None:
     """``w -= rate * x.T @ d`` and ``b -= rate * sum(d)`` in place; `d` is used up."""
-    d *= np.float32(-rate)
     if len(d) <= LOOP_BATCH:
-        kernels.dense.add_outer(x, d, into["w"])
-    else:
-        add_product(x, d, into["w"], scratch)
+        kernels.dense.descend(x, d, rate, into["w"], into["b"])
+        return
+    d *= np.float32(-rate)
+    add_product(x, d, into["w"], scratch)
     kernels.dense.add_rows(d, into["b"])
 
 
