@@ -10,10 +10,11 @@ from edgelearn.block import Block
 from edgelearn.config import Recipe
 from edgelearn.errors import ConfigError
 from edgelearn.heads import check_losses, head_of, readout_of
-from edgelearn.layers import Follower, Layer, Learner, SequenceLearner
+from edgelearn.layers import Dropper, Follower, Layer, Learner, SequenceLearner
 from edgelearn.network import Network
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS
+from edgelearn.rng import Stream, key
 from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
@@ -66,6 +67,7 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         params=layer.init(in_shape, seed, index),
         readout=None,
         follows=isinstance(layer, Follower) and local.learn,
+        chance=_chance(layer, seed, index),
     )
     if local.structure is not None:
         u = local.structure.mask(block.params.get("u"), block.name, seed, index)
@@ -77,6 +79,11 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
+
+
+def _chance(layer: Layer, seed: int, index: int) -> int | None:
+    """62 bits for layer number `index`, if it acts by chance."""
+    return int(key(seed, Stream.DROPOUT, index)) >> 2 if isinstance(layer, Dropper) else None
 
 
 def _out_shape(layer: Layer, name: str, in_shape: Shape) -> Shape:

@@ -8,6 +8,7 @@ from typing_extensions import assert_never
 
 from edgelearn.errors import UnsupportedOp
 from edgelearn.export.onnx_emitter import Emitter
+from edgelearn.export.onnx_functions import LOW
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -19,6 +20,7 @@ from edgelearn.ir.ops import (
     Conv2d,
     ConvTranspose2d,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Pool2d,
@@ -80,6 +82,9 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
             e.node(UNARY[op.kind], inputs, out)
         case ApplyMask():
             _apply_mask(e, inputs, out)
+        case Keep():
+            low, high = op.key % LOW, op.key // LOW
+            e.call("Keep", inputs, out, share=op.share, low=low, high=high)
         case Softmax():
             e.node("Softmax", inputs, out, axis=-1)
         case Reduce():

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
+from edgelearn.ir.ops_chance import Keep
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
 from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
@@ -38,6 +39,7 @@ __all__ = [
     "Conv2d",
     "ConvTranspose2d",
     "Gather",
+    "Keep",
     "MatMul",
     "OneHot",
     "Op",
@@ -251,6 +253,7 @@ Op: TypeAlias = (
     | Binary
     | Unary
     | ApplyMask
+    | Keep
     | Softmax
     | Reduce
     | Reshape

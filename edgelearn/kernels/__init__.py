@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgelearn.kernels import dense as dense
+    from edgelearn.kernels import dropout as dropout
     from edgelearn.kernels import errors as errors
     from edgelearn.kernels import leaky as leaky
     from edgelearn.kernels import lookup as lookup
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "dense",
+    "dropout",
     "errors",
     "leaky",
     "lookup",

@@ -14,6 +14,7 @@ from typing import Any
 from edgelearn.arrays import Shape
 from edgelearn.layers._base import (
     Descent,
+    Dropper,
     Follower,
     Layer,
     Learner,
@@ -29,6 +30,7 @@ from edgelearn.layers._base import (
 
 __all__ = [
     "Descent",
+    "Dropper",
     "Follower",
     "Layer",
     "Learner",

@@ -18,6 +18,7 @@ from edgelearn.ir.ops import (
     Conv2d,
     ConvTranspose2d,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Op,
@@ -44,7 +45,7 @@ def carries(op: Op, position: int) -> bool:
     """Whether the output of `op` varies smoothly with the input at `position`."""
     if isinstance(op, OneHot | BatchSize | ToInt) or (isinstance(op, Unary) and op.kind == "sign"):
         return False
-    return not (isinstance(op, ApplyMask | Gather) and position == 1)
+    return not (isinstance(op, ApplyMask | Gather | Keep) and position == 1)
 
 
 def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  one arm an op
@@ -65,6 +66,8 @@ def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  
             unary(back, node, op.kind, d)
         case ApplyMask():
             back.send(node.inputs[0], b.apply(ApplyMask(), d, node.inputs[1]))
+        case Keep():
+            back.send(node.inputs[0], b.apply(op, d, node.inputs[1]))
         case Softmax():
             softmax(back, node, d)
         case Reduce():
