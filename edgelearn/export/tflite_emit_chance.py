@@ -25,8 +25,8 @@ def keep(e: Emitter, op: Keep, x: int, step: int, shape: Shape) -> int:
     z = e.reshaped(_squared(e, z, y, ALL), shape)
     every, none = (e.constant(np.array(value, np.float32)) for value in (ALL, 0))
     off = e.make("EQUAL", [step, _number(e, 0)], (), schema.EqualOptionsT(), dtype="bool")
-    share = [off, _number(e, ALL), _number(e, op.share)]
-    share = e.make("SELECT_V2", share, (), schema.SelectV2OptionsT(), dtype="int64")
+    shares = [off, _number(e, ALL), _number(e, op.share)]
+    share = e.make("SELECT_V2", shares, (), schema.SelectV2OptionsT(), dtype="int64")
     divisor = _cast(e, share, "float32")
     scale = e.make("DIV", [every, divisor], (), schema.DivOptionsT())
     scaled = e.make("MUL", [x, scale], shape, schema.MulOptionsT())
