@@ -11,6 +11,7 @@ from edgelearn.config import Recipe
 from edgelearn.errors import ConfigError
 from edgelearn.heads import check_losses, head_of, readout_of
 from edgelearn.layers import Dropper, Follower, Layer, Learner, SequenceLearner
+from edgelearn.layers.embedding import Embedding
 from edgelearn.network import Network
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS
@@ -39,6 +40,8 @@ def build(
     width = len(classes) if outputs is None else len(outputs.names)
     check_losses(recipe, width, "classes" if outputs is None else "values")
     for index, wiring in enumerate(wire(recipe)):
+        if SAMPLE in wiring.sources:
+            _require_raw(recipe.layers[index].layer, wiring.name, normalizer)
         shape = wiring.shape([shapes[source] for source in wiring.sources])
         blocks.append(_block(recipe, index, wiring, shape, width))
         shapes[index] = blocks[-1].out_shape
@@ -79,6 +82,17 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
+
+
+def _require_raw(layer: Layer, name: str, normalizer: Normalizer | None) -> None:
+    """Raise `ConfigError` if `layer` reads tokens where samples are normalised."""
+    if isinstance(layer, Embedding) and normalizer is not None:
+        raise ConfigError(
+            f"layer {name!r}",
+            expected="samples as they are: whole numbers, each the number of a token",
+            got="input.normalize, which makes others of them (it is 'standard' if left out)",
+            fix='write normalize = "none" under [input]',
+        )
 
 
 def _chance(layer: Layer, seed: int, index: int) -> int | None:

@@ -124,7 +124,7 @@ def test_a_word_or_a_table_and_back_again(said, meant):
         ({"kind": "step", "factor": 0}, ["lr_schedule.factor", "> 0"]),
         ({"kind": "step", "milestones": [2.5]}, ["lr_schedule.milestones[0]", "got 2.5"]),
         ({"kind": "step", "every_epochs": 0}, ["lr_schedule.every_epochs", ">= 1"]),
-        ({"kind": "infinite", "plateau": 2}, ["lr_schedule.plateau", "<= 1"]),
+        ({"kind": "infinite", "plateau": 2}, ["lr_schedule, plateau", "<= 1"]),
     ],
 )
 def test_mistakes_are_named(said, words):
