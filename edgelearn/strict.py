@@ -102,11 +102,11 @@ def convert(value: object, kind: type[T], where: str) -> T:
 def _in_words(place: str) -> str:
     """A place that msgspec named, as messages have it: items of a list are counted from 1.
 
-    >>> _in_words("[0].train.lr"), _in_words(".inputs[1]")
-    (' 1, train, lr', ', inputs 2')
+    >>> _in_words("[0].train.lr"), _in_words(".inputs[1]"), _in_words(".lr_schedule.end")
+    (' 1, train.lr', ', inputs 2', ', lr_schedule.end')
     """
     counted = re.sub(r"\[(\d+)\]", lambda found: f" {int(found[1]) + 1}", place)
-    return counted.replace(".", ", ")
+    return re.sub(r"^\.|(?<=\d)\.", ", ", counted)
 
 
 def plain(value: object) -> Any:

@@ -25,6 +25,7 @@ from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, 
 from edgelearn.ir.ops_chance import Keep
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
 from edgelearn.ir.ops_quant import Dequantize, Quantize
+from edgelearn.ir.ops_sparse import SparseAddOuter, SparseMatMul
 from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
@@ -52,6 +53,8 @@ __all__ = [
     "Reshape",
     "Slice",
     "Softmax",
+    "SparseAddOuter",
+    "SparseMatMul",
     "ToInt",
     "Transpose",
     "Unary",
@@ -270,6 +273,8 @@ Op: TypeAlias = (
     | Transpose
     | Concat
     | Slice
+    | SparseMatMul
+    | SparseAddOuter
     | Quantize
     | Dequantize
 )

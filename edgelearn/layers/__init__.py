@@ -23,15 +23,18 @@ from edgelearn.layers._base import (
     Names,
     Params,
     SequenceLearner,
+    Sparse,
     Starter,
     Streamer,
     Trace,
 )
+from edgelearn.layers._kept import Kept, places_of
 
 __all__ = [
     "Descent",
     "Dropper",
     "Follower",
+    "Kept",
     "Layer",
     "Learner",
     "Learning",
@@ -39,11 +42,13 @@ __all__ = [
     "Names",
     "Params",
     "SequenceLearner",
+    "Sparse",
     "Starter",
     "Streamer",
     "Trace",
     "examples",
     "kinds",
+    "places_of",
 ]
 
 
