@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from edgelearn.pruning import prune as prune_network
 from edgelearn.reporting import TrainReport, model_card, train_report
 from edgelearn.shipped import DEFAULT, shipped_recipe
 from edgelearn.stages import run_bytes
-from edgelearn.starting import start_from_data
+from edgelearn.starting import start_bytes, start_from_data
 from edgelearn.trainer import fit
 
 
@@ -79,6 +79,8 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     if needed() <= budget_bytes:
         return
     fix = "use fewer units"
+    if start_bytes(network) > budget_bytes:
+        fix = 'write init = "oja" for convolutions that start by "pca", or use fewer filters'
     fitting = bisect_right(range(1, config.batch), budget_bytes, key=lambda n: needed(batch=n))
     if needed(cache_bytes=0) <= budget_bytes:
         fix = "-s train.cache_bytes=0 fits"
@@ -92,8 +94,11 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     )
 
 
-def new_model(recipe: Recipe, dataset: Dataset) -> Model:
-    """The untrained model of `recipe`, its scales fitted on the samples to learn from."""
+def new_model(recipe: Recipe, dataset: Dataset, tell: Callable[[str], None] | None = None) -> Model:
+    """The untrained model of `recipe`, its scales fitted on the samples to learn from.
+
+    `tell` is told the name of each layer that is about to start from the data.
+    """
     x, y, config = dataset.x_train, dataset.y_train, recipe.train
     if config.validation:
         taught, _ = split(y, config.validation, config.seed)
@@ -104,7 +109,7 @@ def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     check_masks(recipe, dataset.masked, dataset.name)
     network = build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
     with one_thread():
-        start_from_data(network, x)
+        start_from_data(network, x, tell=tell)
     network = ready(network, config)
     return Model(network, recipe, Standing(), golden_samples(dataset, config.lr), {})
 

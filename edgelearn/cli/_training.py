@@ -38,7 +38,7 @@ def begun(
     if data is not None:
         chosen = msgspec.structs.replace(chosen, dataset=workflow.guess_source(data, chosen))
     dataset = load(chosen.dataset)
-    model = workflow.new_model(chosen, dataset)
+    model = workflow.new_model(chosen, dataset, _say_start)
     wanted, count = chosen.dataset.samples, len(dataset.x_train)
     if wanted is not None and wanted > count:
         click.echo(f"note: {wanted:,} samples are asked for, the data has {count:,}", err=True)
@@ -49,6 +49,10 @@ def begun(
         classes = "class" if len(unseen) == 1 else "classes"
         click.echo(f"note: no training sample of {len(unseen)} {classes}: {names}{more}", err=True)
     return model, dataset
+
+
+def _say_start(layer: str) -> None:
+    click.echo(f"{layer}: first parameters from the data", err=True)
 
 
 def resumed(

@@ -216,6 +216,9 @@ class Starter(Layer, Protocol):
     def starts_from_data(self) -> bool:
         """Whether the settings ask for it."""
 
+    def start_bytes(self, in_shape: Shape, batch: int) -> int:
+        """Bytes of the arrays of `start` besides its parameters, for batches of so many inputs."""
+
     def start(self, params: Params, inputs: Iterable[F32]) -> None:
         """Set `params` from batches of inputs, each of shape (batch, *in_shape)."""
 

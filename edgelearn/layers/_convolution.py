@@ -52,9 +52,9 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     init : {"random", "pca", "oja"}
         pca: whitened principal components of patches, from the data without labels, each group on
         its own. From a random start local losses hardly improve on filters left random; from this
-        one they do. While it is made it holds the covariance of patches, 8 bytes times the square
-        of ``kernel rows * kernel columns * channels / groups`` for each group. oja: much the same
-        components by a rule of steps, in the memory of the filters.
+        one they do. While it is made it holds the covariance of patches: 12 bytes times the square
+        of ``kernel rows * kernel columns * channels / groups`` for each group, and 40 once. oja:
+        much the same components by a rule of steps, in the memory of the filters.
 
     Notes
     -----
@@ -120,6 +120,15 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def starts_from_data(self) -> bool:
         return self.init_from != "random"
+
+    def start_bytes(self, in_shape: Shape, batch: int) -> int:
+        g, each = self._geometry(in_shape), self.filters // self.groups
+        wanted = wanted_components(each, signed=self.activation in GAINS)
+        if self.init_from == "pca":
+            found = Covariance.bytes(g.patch, self.groups)
+        else:
+            found = Oja.bytes(g.patch, wanted, self.groups)
+        return found + 4 * g.tile_rows * g.out[1] * g.patch + 8 * 3 * g.patch * each
 
     def start(self, params: Params, inputs: Iterable[F32]) -> None:
         w, each = params["w"], self.filters // self.groups
