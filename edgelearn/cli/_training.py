@@ -134,6 +134,8 @@ def run(model: Model, dataset: Dataset, out: Path) -> tuple[dict[str, Any] | Non
             observer = Observer(watch.on_step, watch.on_epoch, lambda: bool(caught))
             model, report = workflow.train(model, dataset, observer)
         if report is not None:
+            if report.note:
+                click.echo(f"note: {report.note}", err=True)
             modelfile.save(out, model)
             checkpoint_path(out).unlink(missing_ok=True)
             return msgspec.to_builtins(report), 0

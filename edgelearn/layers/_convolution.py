@@ -25,6 +25,7 @@ from edgelearn.layers._images import (
     emit_images,
     emit_samples,
     padding,
+    require_reach,
     require_room,
 )
 from edgelearn.layers._oja import Oja
@@ -86,6 +87,8 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kernel, strides, dilations = pair(self.kernel), pair(self.stride), pair(self.dilation)
         span = (kernel[0] - 1) * dilations[0] + 1, (kernel[1] - 1) * dilations[1] + 1
         pads = padding(self.padding_kind(), image, span, strides)
+        if self.padding_kind() == "same":
+            require_reach(self.kind, image, pads, self.kernel, self.dilation)
         self._check_groups(image[2])
         g = _conv.geometry(image, kernel, strides, dilations, pads, self.filters, self.groups)
         require_room(self.kind, g.out, in_shape)
