@@ -258,7 +258,7 @@ def test_a_truncated_array(ask, model, here, x):
     [
         ("none.csv", ["E2003 data 'none.csv'", "no such file"]),
         (".", ["E2003 data '.'", "a folder"]),
-        ("model.safetensors", ["E2002 data", ".npy, .csv", "'.safetensors'"]),
+        ("model.safetensors", ["E2002 data", ".npy, .npz, .csv", "'.safetensors'"]),
     ],
 )
 def test_files_that_cannot_be_meant(ask, model, here, x, name, words):
