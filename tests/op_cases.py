@@ -17,11 +17,13 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Op,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
@@ -30,6 +32,7 @@ from edgelearn.ir.ops import (
     Transpose,
     Unary,
 )
+from edgelearn.ir.ops_quant import QuantParams
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Arg:
     values: str = "normal"
     constant: bool = False
     high: int = 0
+    low: int = 0
 
     @property
     def dtype(self) -> str:
@@ -56,8 +60,10 @@ class Arg:
                 return np.asarray(
                     rng.choice([-1e3, -80, -1, -0.0, 0, 1, 80, 1e3], shape), np.float32
                 )
+            case "halves":  # of a scale of 0.5: every second one lies between two integers
+                return np.asarray(rng.integers(-400, 400, shape) / 4, np.float32)
             case _:
-                return np.asarray(rng.integers(0, self.high, shape), self.values)
+                return np.asarray(rng.integers(self.low, self.high, shape), self.values)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,9 @@ def weight(*shape: int) -> Arg:
 
 
 IMAGE = (BATCH, 7, 6, 4)
+HALF = QuantParams((0.5,), (3,))
+FOURTHS = QuantParams((0.25, 0.003, 2.0, 0.5), (0, -5, 4, 127), 3)
+ROWS = QuantParams((0.5, 0.25, 0.1), (0, 7, 255), 1)
 BINARY = ("add", "sub", "mul", "max", "min")
 UNARY = ("tanh", "relu", "sigmoid", "abs", "sign", "neg")
 
@@ -164,6 +173,10 @@ CASES = [
     case(AddConvOuter((2, 2), (1, 1, 1, 1), (2, 1), 2), (2, 3, 2, 2), IMAGE, (BATCH, 4, 3, 2)),
     *(case(Pool2d(kind, (2, 3)), IMAGE) for kind in ("max", "avg")),
     *(case(Pool2d(kind, (3, 3), (2, 2), (1, 0, 2, 1)), IMAGE) for kind in ("max", "avg")),
+    *(
+        case(Pool2d("max", (3, 3), (2, 2), (1, 0, 2, 1)), Arg(IMAGE, dtype, low=low, high=low + 90))
+        for dtype, low in (("int8", -128), ("uint8", 0))
+    ),
     case(Transpose((1, 0)), (BATCH, 3)),
     case(Transpose((0, 3, 1, 2)), IMAGE),
     case(Transpose((2, 0, 1)), Arg((2, BATCH, 3), "int64", high=5)),
@@ -172,4 +185,19 @@ CASES = [
     case(Concat(0, 1), (4, 3)),
     case(Slice(1, 1, 3), (BATCH, 4)),
     case(Slice(-1, 0, 2), IMAGE),
+    case(Quantize(HALF), Arg((BATCH, 40), "halves")),
+    case(Quantize(HALF, "uint8"), Arg((BATCH, 40), "halves")),
+    case(Quantize(HALF), Arg((BATCH, 9), "extreme")),
+    case(Quantize(FOURTHS), IMAGE),
+    case(Quantize(ROWS, "uint8"), (BATCH, 3, 2)),
+    case(Dequantize(HALF), Arg((BATCH, 9), "int8", low=-128, high=128)),
+    case(Dequantize(HALF), Arg((BATCH, 9), "uint8", high=256)),
+    case(Dequantize(FOURTHS), Arg(IMAGE, "int8", low=-128, high=128)),
+    case(Dequantize(FOURTHS), Arg((3, 3, 2, 4), "int8", True, low=-128, high=128)),
+    case(Dequantize(ROWS), Arg((4, 3), "uint8", True, high=256)),
+    case(Dequantize(QuantParams((0.1,), (0,))), Arg((4,), "int32", True, low=-999, high=10**6)),
+    case(
+        Dequantize(QuantParams((0.1, 1e-4, 7.0), (0, 0, 0), 1)),
+        Arg((BATCH, 3), "int32", low=-999, high=10**6),
+    ),
 ]

@@ -12,6 +12,7 @@ from edgelearn.arrays import Array
 from edgelearn.errors import GraphError
 from edgelearn.export.onnx_arms import ARMS
 from edgelearn.export.onnx_arms_moves import MOVING_ARMS
+from edgelearn.export.onnx_arms_quant import QUANT_ARMS
 from edgelearn.export.onnx_arms_spatial import SPATIAL_ARMS
 from edgelearn.export.onnx_fold import FOLDS, fold, has_open_length, shape_of
 from edgelearn.export.onnx_load import (
@@ -30,7 +31,7 @@ from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
 from edgelearn.ir.tensor import BATCH, DType, TensorSpec
 
-READ = ARMS | MOVING_ARMS | SPATIAL_ARMS
+READ = ARMS | MOVING_ARMS | SPATIAL_ARMS | QUANT_ARMS
 KNOWN_OPS = READ.keys() | FOLDS.keys() | {"Shape"}
 PREFIX = "edgelearn."
 DTYPES: dict[int, DType] = {

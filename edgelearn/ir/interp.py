@@ -12,6 +12,7 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Array
 from edgelearn.errors import DataShapeError
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.interp_quant import dequantize, quantize
 from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, conv_transpose2d, pool2d
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -22,11 +23,13 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Op,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
@@ -137,6 +140,10 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = np.concatenate(inputs, axis=op.axis)
         case Slice():
             value = a[_along(a, op.axis, op.start, op.stop)]
+        case Quantize():
+            value = quantize(op, a)
+        case Dequantize():
+            value = dequantize(op, a)
         case _:
             assert_never(op)
     return np.asarray(value)

@@ -23,6 +23,7 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
+from edgelearn.ir.ops_quant import Dequantize, Quantize
 from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
@@ -37,11 +38,13 @@ __all__ = [
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
+    "Dequantize",
     "Gather",
     "MatMul",
     "OneHot",
     "Op",
     "Pool2d",
+    "Quantize",
     "Reduce",
     "ReduceKind",
     "Reshape",
@@ -264,6 +267,8 @@ Op: TypeAlias = (
     | Transpose
     | Concat
     | Slice
+    | Quantize
+    | Dequantize
 )
 
 OPS: dict[str, type[Op]] = {kind.__name__: kind for kind in get_args(Op)}

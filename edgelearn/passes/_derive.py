@@ -17,11 +17,13 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Op,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
@@ -40,9 +42,13 @@ if TYPE_CHECKING:
     from edgelearn.passes.backward import Backward
 
 
+STEPS = (OneHot, BatchSize, ToInt, Quantize, Dequantize)
+"""Constant almost everywhere, or made from integers, which no error moves."""
+
+
 def carries(op: Op, position: int) -> bool:
     """Whether the output of `op` varies smoothly with the input at `position`."""
-    if isinstance(op, OneHot | BatchSize | ToInt) or (isinstance(op, Unary) and op.kind == "sign"):
+    if isinstance(op, STEPS) or (isinstance(op, Unary) and op.kind == "sign"):
         return False
     return not (isinstance(op, ApplyMask | Gather) and position == 1)
 
@@ -87,7 +93,7 @@ def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  
         case Slice():
             axis = op.axis % len(b.specs[d].shape)
             back.send_part(node.inputs[0], Part(axis, op.start, op.stop, d))
-        case OneHot() | BatchSize() | ToInt():
+        case OneHot() | BatchSize() | ToInt() | Quantize() | Dequantize():
             return
         case _:
             assert_never(op)
