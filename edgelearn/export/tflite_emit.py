@@ -11,13 +11,14 @@ from typing_extensions import assert_never
 
 from edgelearn.arrays import Shape
 from edgelearn.errors import UnsupportedOp
+from edgelearn.export.tflite_emit_quant import cast, dequantize, quantize
 from edgelearn.export.tflite_emit_spatial import (
     add_conv_outer,
     conv2d,
     conv_transpose2d,
     pool2d,
 )
-from edgelearn.export.tflite_emitter import TYPES, Emitter
+from edgelearn.export.tflite_emitter import Emitter
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -28,10 +29,12 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
@@ -115,7 +118,7 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
         case OneHot():
             return _one_hot(e, op, e.read(names[0]), shape)
         case ToInt():
-            return _cast(e, e.read(names[0]), shape, "int64")
+            return cast(e, e.read(names[0]), shape, "int64")
         case Gather():
             table, indices = (e.read(name) for name in names)
             dtype = e.specs[names[0]].dtype
@@ -131,6 +134,10 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
             return e.make("CONCATENATION", parts, shape, options, dtype=dtype)
         case Slice():
             return _slice(e, op, names[0], shape)
+        case Quantize():
+            return quantize(e, op, e.read(names[0]), shape)
+        case Dequantize():
+            return dequantize(e, op, names[0], shape)
         case _:
             assert_never(op)
 
@@ -161,7 +168,7 @@ def _apply_mask(e: Emitter, names: tuple[str, ...], shape: Shape) -> int:
     if mask in e.constants:
         kept = e.constant(e.constants[mask] != 0, mask)
     else:
-        kept = _cast(e, e.read(mask), shape, "bool")  # NOT_EQUAL of bytes ends the process
+        kept = cast(e, e.read(mask), shape, "bool")  # NOT_EQUAL of bytes ends the process
     zero = e.constant(np.array(0, np.float32))
     return e.make("SELECT_V2", [kept, e.read(a), zero], shape, schema.SelectV2OptionsT())
 
@@ -188,12 +195,6 @@ def _one_hot(e: Emitter, op: OneHot, labels: int, shape: Shape) -> int:
     on, off = (e.constant(np.array(value, np.float32)) for value in (1, 0))
     depth = e.constant(np.array(op.depth, np.int32))
     return e.make("ONE_HOT", [labels, depth, on, off], shape, options)
-
-
-def _cast(e: Emitter, a: int, shape: Shape, dtype: str) -> int:
-    options = schema.CastOptionsT()
-    options.inDataType, options.outDataType = e.tensors[a].type, TYPES[dtype]
-    return e.make("CAST", [a], shape, options, dtype=dtype)
 
 
 def _slice(e: Emitter, op: Slice, name: str, shape: Shape) -> int:

@@ -13,6 +13,7 @@ from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this f
 
 from edgelearn.arrays import Array, Shape
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.ops_quant import QuantParams
 
 TYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -92,6 +93,17 @@ class Emitter:
             name = stem or f"{self._scope}/constant"
             self._known_constants[key] = self.tensor(name, value.shape, value.dtype.name, buffer)
         return self._known_constants[key]
+
+    def quantized(self, value: Array, params: QuantParams, stem: str) -> int:
+        """A tensor that holds the integers `value`, and says what they stand for."""
+        buffer = self.buffer(np.ascontiguousarray(value).tobytes())
+        index = self.tensor(f"{stem}/integers", value.shape, value.dtype.name, buffer)
+        found = schema.QuantizationParametersT()
+        found.scale = np.array(params.scale, np.float32)
+        found.zeroPoint = np.array(params.zero_point, np.int64)
+        found.quantizedDimension = params.axis or 0
+        self.tensors[index].quantization = found
+        return index
 
     def buffer(self, content: bytes) -> int:
         """A buffer that holds `content`; equal ones are stored once."""

@@ -29,9 +29,7 @@ MAX_LINKS = 1_000
 OLDEST_BYTES = 8
 IDENTIFIER = b"TFL3"
 NAMES_OF_OPS = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
-NAMES_OF_TYPES = {
-    v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")
-}
+NAMES_OF_TYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if not k.startswith("_")}
 BROKEN = (struct.error, LookupError, TypeError, ValueError, OverflowError, AttributeError)
 """What reading a damaged flatbuffer raises."""
 T = TypeVar("T")

@@ -1,0 +1,66 @@
+"""What the operations between numbers and integers are in TFLite.
+
+QUANTIZE is not among them: a half goes away from 0 in one kernel and to the even integer in
+another.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
+
+from edgelearn.arrays import Array, Shape
+from edgelearn.export.tflite_emitter import TYPES, Emitter
+from edgelearn.ir.interp import evaluate
+from edgelearn.ir.ops import Dequantize, Quantize
+from edgelearn.ir.ops_quant import RANGES, QuantParams
+
+
+def quantize(e: Emitter, op: Quantize, a: int, shape: Shape) -> int:
+    """`Quantize` step by step, so that every kernel rounds alike."""
+    scale, zero_point = _along(op.params, len(shape))
+    low, high = RANGES[op.dtype]
+    steps = e.make("DIV", [a, e.constant(scale)], shape, schema.DivOptionsT())
+    steps = e.make("ROUND", [steps], shape)
+    steps = e.make("ADD", [steps, e.constant(zero_point)], shape, schema.AddOptionsT())
+    for code, bound in (("MAXIMUM", low), ("MINIMUM", high)):
+        limit = e.constant(np.array(bound, np.float32))
+        steps = e.make(code, [steps, limit], shape, schema.MaximumMinimumOptionsT())
+    return cast(e, steps, shape, op.dtype)
+
+
+def dequantize(e: Emitter, op: Dequantize, name: str, shape: Shape) -> int:
+    """`Dequantize`. Runtimes do it once for a constant, which stays small in the file."""
+    dtype, value = e.specs[name].dtype, e.constants.get(name)
+    if value is not None and dtype == "int32":  # no kernel reads it, and it is as large as floats
+        return e.constant(evaluate(op, value), f"{name}/float")
+    if value is not None and op.params.axis is None:
+        return _stored(e, value, op.params, name, shape)
+    scale, zero_point = _along(op.params, len(shape))
+    if value is None:
+        number = cast(e, e.read(name), shape, "float32")
+    else:  # XNNPACK fails to run a DEQUANTIZE of int8 with a scale a channel
+        number = _stored(e, value, QuantParams((1.0,), (0,)), name, shape)
+    centred = e.make("SUB", [number, e.constant(zero_point)], shape, schema.SubOptionsT())
+    return e.make("MUL", [centred, e.constant(scale)], shape, schema.MulOptionsT())
+
+
+def _stored(e: Emitter, value: Array, params: QuantParams, name: str, shape: Shape) -> int:
+    """The numbers that the integers of a constant stand for, by one scale."""
+    return e.make("DEQUANTIZE", [e.quantized(value, params, name)], shape, version=2)
+
+
+def cast(e: Emitter, a: int, shape: Shape, dtype: str) -> int:
+    """Other numbers of the same values, without their fraction where there is no room for one."""
+    options = schema.CastOptionsT()
+    options.inDataType, options.outDataType = e.tensors[a].type, TYPES[dtype]
+    return e.make("CAST", [a], shape, options, dtype=dtype)
+
+
+def _along(params: QuantParams, rank: int) -> tuple[Array, Array]:
+    """Scales and zero points as float32 that broadcast against a tensor of that rank."""
+    both = np.array([params.scale, params.zero_point], np.float32)
+    if params.axis is None:
+        return both[0, 0], both[1, 0]
+    shape = (-1,) + (1,) * (rank - 1 - params.axis)
+    return both[0].reshape(shape), both[1].reshape(shape)
