@@ -1,8 +1,4 @@
-"""What the operations between numbers and integers are in TFLite.
-
-QUANTIZE is not among them: a half goes away from 0 in one kernel and to the even integer in
-another.
-"""
+"""What the operations between numbers and integers are in TFLite."""
 
 from __future__ import annotations
 
@@ -17,7 +13,11 @@ from edgelearn.ir.ops_quant import RANGES, QuantParams
 
 
 def quantize(e: Emitter, op: Quantize, a: int, shape: Shape) -> int:
-    """`Quantize` step by step, so that every kernel rounds alike."""
+    """`Quantize`; step by step where every channel has a scale, which XNNPACK does not know."""
+    if op.params.axis is None:
+        made = e.make("QUANTIZE", [a], shape, schema.QuantizeOptionsT(), dtype=op.dtype)
+        e.scaled(made, op.params)
+        return made
     scale, zero_point = _along(op.params, len(shape))
     low, high = RANGES[op.dtype]
     steps = e.make("DIV", [a, e.constant(scale)], shape, schema.DivOptionsT())
@@ -31,23 +31,30 @@ def quantize(e: Emitter, op: Quantize, a: int, shape: Shape) -> int:
 
 def dequantize(e: Emitter, op: Dequantize, name: str, shape: Shape) -> int:
     """`Dequantize`. Runtimes do it once for a constant, which stays small in the file."""
-    dtype, value = e.specs[name].dtype, e.constants.get(name)
-    if value is not None and dtype == "int32":  # no kernel reads it, and it is as large as floats
-        return e.constant(evaluate(op, value), f"{name}/float")
-    if value is not None and op.params.axis is None:
-        return _stored(e, value, op.params, name, shape)
-    scale, zero_point = _along(op.params, len(shape))
-    if value is None:
+    value = e.constants.get(name)
+    if e.specs[name].dtype == "int32":
+        if value is not None:  # no kernel reads it, and it is as large as floats
+            return e.constant(evaluate(op, value), f"{name}/float")
         number = cast(e, e.read(name), shape, "float32")
+    elif op.params.axis is None:
+        return _dequantized(e, name, op.params, shape)
     else:  # XNNPACK fails to run a DEQUANTIZE of int8 with a scale a channel
-        number = _stored(e, value, QuantParams((1.0,), (0,)), name, shape)
+        number = _dequantized(e, name, QuantParams((1.0,), (0,)), shape)
+    scale, zero_point = _along(op.params, len(shape))
     centred = e.make("SUB", [number, e.constant(zero_point)], shape, schema.SubOptionsT())
     return e.make("MUL", [centred, e.constant(scale)], shape, schema.MulOptionsT())
 
 
-def _stored(e: Emitter, value: Array, params: QuantParams, name: str, shape: Shape) -> int:
-    """The numbers that the integers of a constant stand for, by one scale."""
-    return e.make("DEQUANTIZE", [e.quantized(value, params, name)], shape, version=2)
+def _dequantized(e: Emitter, name: str, params: QuantParams, shape: Shape) -> int:
+    """The numbers that integers stand for by one scale, which is that of their tensor."""
+    if name in e.constants:
+        integers = e.constant(e.constants[name], f"{name}/integers", params)
+    else:
+        integers = e.read(name)
+        if not e.scaled(integers, params):
+            integers = e.copied(integers, shape)
+            e.scaled(integers, params)
+    return e.make("DEQUANTIZE", [integers], shape, schema.DequantizeOptionsT(), version=2)
 
 
 def cast(e: Emitter, a: int, shape: Shape, dtype: str) -> int:

@@ -24,6 +24,7 @@ OHWI = (3, 0, 1, 2)
 """TFLite has filters as (outputs, height, width, channels / groups)."""
 CHWN = (3, 1, 2, 0)
 """With samples in the place of channels, a convolution sums over samples."""
+ZERO = np.array(0, np.float32)
 POOL = {"max": "MAX_POOL_2D", "avg": "AVERAGE_POOL_2D"}
 
 
@@ -92,14 +93,20 @@ def pool2d(e: Emitter, op: Pool2d, x: int, shape: Shape) -> int:
     options = schema.Pool2DOptionsT()
     options.filterHeight, options.filterWidth = op.kernel
     inner = e.shape(x)[1:3]
-    lowest = -np.inf if op.kind == "max" else 0.0
-    x, padding = _padded(e, x, op.pads, op.strides, op.kernel, lowest)
+    dtype = e.dtype(x)
+    fill = np.array(0 if op.kind == "avg" else _lowest(dtype), dtype)
+    x, padding = _padded(e, x, op.pads, op.strides, op.kernel, fill)
     _slide(options, padding, op.strides)
-    pooled = e.make(POOL[op.kind], [x], shape, options)
+    version = 1 if dtype == "float32" else 2
+    pooled = e.make(POOL[op.kind], [x], shape, options, dtype=dtype, version=version)
     if op.kind == "max" or e.shape(x)[1:3] == inner:
         return pooled
     whole = np.float32(math.prod(op.kernel)) / _real_elements(op, inner, shape[1:3])
     return e.make("MUL", [pooled, e.constant(whole)], shape, schema.MulOptionsT())
+
+
+def _lowest(dtype: str) -> float:
+    return -math.inf if dtype == "float32" else np.iinfo(dtype).min
 
 
 def _real_elements(op: Pool2d, size: Shape, places: Shape) -> Array:
@@ -137,7 +144,7 @@ def _spans(kernel: Shape, dilations: Pair) -> Pair:
 
 
 def _padded(
-    e: Emitter, x: int, pads: Pads, strides: Pair | tuple[()], spans: Pair, value: float = 0.0
+    e: Emitter, x: int, pads: Pads, strides: Pair | tuple[()], spans: Pair, value: Array = ZERO
 ) -> tuple[int, int]:
     """`x` ready for a window of `spans`, and the padding that the operator itself must do.
 
@@ -164,7 +171,7 @@ def _full(size: Shape, pads: Pads) -> Pair:
 
 
 def _window(
-    e: Emitter, x: int, before: Sequence[int], lengths: Sequence[int], value: float = 0.0
+    e: Emitter, x: int, before: Sequence[int], lengths: Sequence[int], value: Array = ZERO
 ) -> int:
     """Images `lengths` high and wide that begin `before` rows and columns before those of `x`.
 
@@ -178,7 +185,8 @@ def _window(
     ]
     if kept != list(size):
         inputs = [x, e.ints(0, *cut, 0), e.ints(n, *kept, channels)]
-        x = e.make("SLICE", inputs, (n, *kept, channels), schema.SliceOptionsT())
+        shape, options = (n, *kept, channels), schema.SliceOptionsT()
+        x = e.make("SLICE", inputs, shape, options, dtype=e.dtype(x))
     if kept == list(lengths):
         return x
     pads = [(0, 0)]
@@ -187,13 +195,13 @@ def _window(
     return _pad(e, x, [*pads, (0, 0)], value)
 
 
-def _pad(e: Emitter, x: int, pads: Sequence[Pair], value: float = 0.0) -> int:
+def _pad(e: Emitter, x: int, pads: Sequence[Pair], value: Array = ZERO) -> int:
     shape = tuple(d + sum(pair) for d, pair in zip(e.shape(x), pads, strict=True))
     amounts = e.constant(np.array(pads, np.int32))
     if value == 0:
-        return e.make("PAD", [x, amounts], shape, schema.PadOptionsT())
-    fill = e.constant(np.array(value, np.float32))
-    return e.make("PADV2", [x, amounts, fill], shape, schema.PadV2OptionsT())
+        return e.make("PAD", [x, amounts], shape, schema.PadOptionsT(), dtype=e.dtype(x))
+    inputs = [x, amounts, e.constant(value)]
+    return e.make("PADV2", inputs, shape, schema.PadV2OptionsT(), dtype=e.dtype(x))
 
 
 def _spread(e: Emitter, d: int, strides: Pair) -> int:

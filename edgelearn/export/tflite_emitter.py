@@ -53,7 +53,8 @@ class Emitter:
         self.buffers: list[Any] = [schema.BufferT()]  # by rule the first one is empty
         self._known_codes: dict[tuple[int, int], int] = {}
         self._known_buffers: dict[bytes, int] = {}
-        self._known_constants: dict[tuple[str, Shape, int], int] = {}
+        self._known_constants: dict[tuple[str, Shape, int, QuantParams | None], int] = {}
+        self._known_scales: dict[int, tuple[tuple[float, ...], tuple[int, ...]]] = {}
         self._values: dict[str, int] = {}
         self._scope = ""
 
@@ -85,25 +86,28 @@ class Emitter:
         self.tensors.append(new_tensor(name, shape, dtype, buffer))
         return len(self.tensors) - 1
 
-    def constant(self, value: Array, stem: str = "") -> int:
-        """A tensor that holds `value`; equal ones are stored once."""
+    def constant(self, value: Array, stem: str = "", params: QuantParams | None = None) -> int:
+        """A tensor that holds `value`, integers with what they stand for; equal ones once."""
         buffer = self.buffer(np.ascontiguousarray(value).tobytes())
-        key = (value.dtype.name, value.shape, buffer)
+        key = (value.dtype.name, value.shape, buffer, params)
         if key not in self._known_constants:
             name = stem or f"{self._scope}/constant"
-            self._known_constants[key] = self.tensor(name, value.shape, value.dtype.name, buffer)
+            made = self.tensor(name, value.shape, value.dtype.name, buffer)
+            self._known_constants[key] = made
+            if params is not None:
+                self.scaled(made, params)
         return self._known_constants[key]
 
-    def quantized(self, value: Array, params: QuantParams, stem: str) -> int:
-        """A tensor that holds the integers `value`, and says what they stand for."""
-        buffer = self.buffer(np.ascontiguousarray(value).tobytes())
-        index = self.tensor(f"{stem}/integers", value.shape, value.dtype.name, buffer)
-        found = schema.QuantizationParametersT()
-        found.scale = np.array(params.scale, np.float32)
-        found.zeroPoint = np.array(params.zero_point, np.int64)
-        found.quantizedDimension = params.axis or 0
-        self.tensors[index].quantization = found
-        return index
+    def scaled(self, index: int, params: QuantParams) -> bool:
+        """Say what the integers of a tensor stand for; False if it says something else already."""
+        tensor, key = self.tensors[index], (params.scale, params.zero_point)
+        if self._known_scales.setdefault(index, key) != key:
+            return False
+        made = schema.QuantizationParametersT()
+        made.scale = np.array(params.scale, np.float32)
+        made.zeroPoint = np.array(params.zero_point, np.int64)
+        tensor.quantization = made
+        return True
 
     def buffer(self, content: bytes) -> int:
         """A buffer that holds `content`; equal ones are stored once."""
@@ -121,6 +125,11 @@ class Emitter:
     def shape(self, index: int) -> Shape:
         """The shape of a tensor."""
         return tuple(int(d) for d in self.tensors[index].shape)
+
+    def dtype(self, index: int) -> str:
+        """The dtype of a tensor."""
+        kind = self.tensors[index].type
+        return next(name for name, number in TYPES.items() if number == kind)
 
     def make(
         self,
@@ -168,10 +177,10 @@ class Emitter:
 
     def copied(self, index: int, shape: Shape) -> int:
         """`reshaped`, and a tensor of its own in any case: there is no other operator to copy."""
-        dtype = next(name for name, kind in TYPES.items() if kind == self.tensors[index].type)
         options = schema.ReshapeOptionsT()
         options.newShape = np.array(shape, np.int32)
-        return self.make("RESHAPE", [index, self.ints(*shape)], shape, options, dtype=dtype)
+        inputs = [index, self.ints(*shape)]
+        return self.make("RESHAPE", inputs, shape, options, dtype=self.dtype(index))
 
     def transposed(self, index: int, perm: tuple[int, ...], dtype: str = "float32") -> int:
         """The axes of a tensor in another order."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +16,15 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file reads TFLite
 
 from edgelearn.arrays import Array, Shape
-from edgelearn.errors import GraphError, ModelFileError, UnsupportedOp
+from edgelearn.export.tflite_parts import (
+    Quantization,
+    TfliteModel,
+    TfliteNode,
+    TfliteSubgraph,
+    TfliteTensor,
+    bad_file,
+    unsupported,
+)
 from edgelearn.files import require_file
 
 MAX_BYTES = 1 << 30
@@ -33,70 +40,6 @@ NAMES_OF_TYPES = {v: k.lower() for k, v in vars(schema.TensorType).items() if no
 BROKEN = (struct.error, LookupError, TypeError, ValueError, OverflowError, AttributeError)
 """What reading a damaged flatbuffer raises."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Quantization:
-    """Scales and zero points of a tensor, one or one for each position of `axis`."""
-
-    scale: tuple[float, ...]
-    zero_point: tuple[int, ...]
-    axis: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TfliteTensor:
-    """One tensor; `value` is None if it is computed or fed."""
-
-    name: str
-    shape: Shape
-    dtype: str
-    value: Array | None
-    quantization: Quantization | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TfliteNode:
-    """One operator. Inputs that are left out are -1."""
-
-    op: str
-    name: str
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    options: Any
-    """The schema's reader of the options, or None where the file leaves them out."""
-
-    @property
-    def out(self) -> int:
-        """The first output."""
-        return self.outputs[0]
-
-    def option(self, name: str, default: Any = 0) -> Any:
-        """One of the options."""
-        return default if self.options is None else getattr(self.options, name)()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TfliteSubgraph:
-    """Tensors, and operators in the order in which they run."""
-
-    name: str
-    tensors: tuple[TfliteTensor, ...]
-    nodes: tuple[TfliteNode, ...]
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TfliteModel:
-    """The parts of a file.
-
-    `signatures` has, by key, the position of a subgraph, and its inputs and outputs by name.
-    """
-
-    subgraphs: tuple[TfliteSubgraph, ...]
-    metadata: dict[str, bytes]
-    signatures: dict[str, tuple[int, dict[str, int], dict[str, int]]]
 
 
 def load_model(path: Path) -> TfliteModel:
@@ -217,7 +160,7 @@ class _Loader:
             return None
         scale = self.each(q.ScaleLength(), q.Scale)
         zero = self.each(q.ZeroPointLength(), q.ZeroPoint) or [0] * len(scale)
-        axis = q.QuantizedDimension()
+        axis = q.QuantizedDimension() if rank > 1 else 0  # old converters number those of filters
         if len(zero) != len(scale) or (len(scale) > 1 and not 0 <= axis < rank):
             got = f"axis {axis}, {len(scale)} scales and {len(zero)} zero points of {name!r}"
             raise bad_file(self.path, f"scales along one of {rank} axes", got)
@@ -246,25 +189,3 @@ def _options(o: Any) -> Any:
 
 def _text(value: bytes | None) -> str:
     return (value or b"").decode()
-
-
-def bad_file(
-    path: Path, expected: str, got: str, fix: str = "download or export the model again"
-) -> ModelFileError:
-    """What is raised for a file that cannot be used."""
-    return ModelFileError(f"model {str(path)!r}", expected=expected, got=got, fix=fix)
-
-
-def unsupported(path: Path, op: str, name: str, expected: str, got: str) -> UnsupportedOp:
-    """What is raised for a node that cannot be read."""
-    return UnsupportedOp(
-        f"model {str(path)!r}, node {name!r}, op {op}",
-        expected=expected,
-        got=got,
-        fix="export the model without it, or ask us for it",
-    )
-
-
-def refused(expected: str, got: str) -> GraphError:
-    """What an arm raises for a form that it cannot read; the reader adds the node and the file."""
-    return GraphError("node", expected=expected, got=got, fix="")

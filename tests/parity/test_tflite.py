@@ -9,13 +9,14 @@ import pytest
 from layer_cases import CASES as LAYERS
 from layer_cases import arrays, update_graph
 from op_cases import CASES as OPS
-from tflite_lanes import assert_agrees, lanes
+from tflite_lanes import TOLERANCE, assert_agrees, lanes
 
 from edgelearn import workflow
 from edgelearn.config import parse_recipe
 from edgelearn.errors import UnsupportedOp
-from edgelearn.ir import BATCH, Builder
-from edgelearn.ir.ops import AddOuter, BatchSize
+from edgelearn.export.verify import error_between
+from edgelearn.ir import BATCH, Builder, run
+from edgelearn.ir.ops import AddOuter, BatchSize, Quantize
 from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 
 
@@ -140,3 +141,22 @@ def test_values_that_are_fed_or_leave_twice_leave_as_copies():
         assert found["count"] == 2, lane.name
         np.testing.assert_array_equal(found["x"], feeds["x"])
         np.testing.assert_array_equal(found[draft.states[u]], np.full(2, 7, np.float32))
+
+
+@pytest.mark.parametrize("case", OPS, ids=str)
+@pytest.mark.parametrize("batch", [1, 5])
+def test_op_is_read_back(case, batch, tmp_path):
+    pytest.importorskip("ai_edge_litert", reason="the extra tflite is not installed")
+    from edgelearn.export.tflite_reader import read_graph
+    from edgelearn.export.tflite_writer import to_bytes
+
+    graph, feeds = case.graph_and_feeds(batch)
+    (tmp_path / "alone.tflite").write_bytes(to_bytes(graph, batch=batch))
+    if isinstance(case.op, Quantize) and case.op.params.axis is not None:
+        with pytest.raises(UnsupportedOp, match=r"'out/round'.*ROUND"):
+            read_graph(tmp_path / "alone.tflite")
+        return
+    again = read_graph(tmp_path / "alone.tflite")
+    assert (again.inputs, again.outputs) == (graph.inputs, graph.outputs)
+    want, got = run(graph, feeds).outputs["out"], run(again, feeds).outputs["out"]
+    assert error_between(want, got) <= TOLERANCE
