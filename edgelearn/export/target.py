@@ -19,10 +19,13 @@ class Options:
         The version of the ONNX operators.
     batch : int, optional
         The number of samples of one run, for targets whose shapes are fixed.
+    dense : bool, optional
+        Whether pruned matrices are stored with their zeros; of targets that have another form.
     """
 
     opset: int | None = None
     batch: int | None = None
+    dense: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from edgelearn.ir.ops import (
     ReduceKind,
     Reshape,
     Softmax,
+    SparseMatMul,
     Unary,
     UnaryKind,
 )
@@ -66,16 +67,26 @@ def with_bias(v: Values, n: TfliteNode, op: Op, inputs: list[str]) -> Made:
 def _fully_connected(v: Values, n: TfliteNode) -> Made:
     if n.option("WeightsFormat"):
         raise refused("weights in their default order", "shuffled ones")
-    x, w = v.read(n.inputs[0]), v.weights(n.inputs[1]) or v.read(n.inputs[1])
-    columns = v.b.specs[w].shape[-1]
-    shape = v.shape(n.inputs[0])
+    x, shape = v.read(n.inputs[0]), v.shape(n.inputs[0])
+    units, columns = v.shape(n.inputs[1])
     rows = math.prod(shape) // columns
     if shape != (rows, columns):
         x = v.step(n.out, Reshape((rows, columns)), x)
-    made = with_bias(v, n, MatMul(transpose_b=True), [x, w])
-    if made is None or v.shape(n.out) == (rows, v.b.specs[w].shape[0]):
+    op, weights = _product(v, n)
+    made = with_bias(v, n, op, [x, *weights])
+    if made is None or v.shape(n.out) == (rows, units):
         return made
     return Reshape(v.shape(n.out)), [v.step(n.out, made[0], *made[1])]
+
+
+def _product(v: Values, n: TfliteNode) -> tuple[Op, list[str]]:
+    """The product with weights (outputs, inputs), and what it reads of them."""
+    w = n.inputs[1]
+    structure = v.tensors[w].structure
+    if structure is None:
+        return MatMul(transpose_b=True), [v.weights(w) or v.read(w)]
+    places = [v.once(w, "starts", structure.starts), v.once(w, "index", structure.index)]
+    return SparseMatMul(*structure.shape, structure.block), [v.raw(w), *places]
 
 
 def _batch_matmul(v: Values, n: TfliteNode) -> Made:

@@ -12,6 +12,7 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Shape
 from edgelearn.errors import UnsupportedOp
 from edgelearn.export.tflite_emit_quant import cast, dequantize, quantize
+from edgelearn.export.tflite_emit_sparse import sparse_add_outer, sparse_matmul
 from edgelearn.export.tflite_emit_spatial import (
     add_conv_outer,
     conv2d,
@@ -39,6 +40,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -134,6 +137,10 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
             return e.make("CONCATENATION", parts, shape, options, dtype=dtype)
         case Slice():
             return _slice(e, op, names[0], shape)
+        case SparseMatMul():
+            return sparse_matmul(e, op, names, shape)
+        case SparseAddOuter():
+            return sparse_add_outer(e, op, names, shape)
         case Quantize():
             return quantize(e, op, e.read(names[0]), shape)
         case Dequantize():

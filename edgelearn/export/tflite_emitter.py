@@ -5,7 +5,7 @@ The schema comes with the runtime, so that no TensorFlow is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,7 @@ class Emitter:
         self._known_constants: dict[tuple[str, Shape, int, QuantParams | None], int] = {}
         self._known_scales: dict[int, tuple[tuple[float, ...], tuple[int, ...]]] = {}
         self._values: dict[str, int] = {}
+        self._once: dict[str, int] = {}
         self._scope = ""
 
     def source(self, name: str) -> int:
@@ -121,6 +122,12 @@ class Emitter:
     def ints(self, *values: int) -> int:
         """`constant` for a vector of int32, such as a shape or axes."""
         return self.constant(np.array(values, np.int32))
+
+    def once(self, key: str, make: Callable[[], int]) -> int:
+        """What `make` makes, the first time that it is asked for under `key`."""
+        if key not in self._once:
+            self._once[key] = make()
+        return self._once[key]
 
     def shape(self, index: int) -> Shape:
         """The shape of a tensor."""

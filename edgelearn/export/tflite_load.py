@@ -25,6 +25,7 @@ from edgelearn.export.tflite_parts import (
     bad_file,
     unsupported,
 )
+from edgelearn.export.tflite_sparse import structure_of
 from edgelearn.files import require_file
 
 MAX_BYTES = 1 << 30
@@ -136,12 +137,18 @@ class _Loader:
         name, dtype = _text(t.Name()), NAMES_OF_TYPES.get(t.Type(), f"type {t.Type()}")
         shape = tuple(self.each(t.ShapeLength(), t.Shape, MAX_LINKS))
         data = self.bytes_of(t.Buffer())
-        value = None
+        value, structure = None, None
         if len(data):
-            if t.Sparsity() is not None:
-                raise unsupported(self.path, "sparse tensor", name, "dense tensors", "a sparse one")
-            value = self.value(name, dtype, shape, data)
-        return TfliteTensor(name, shape, dtype, value, self.quantization(t, name, len(shape)))
+            sparsity = t.Sparsity()
+            if sparsity is not None:
+                structure = structure_of(sparsity, shape)
+                if structure is None or dtype != "float32":
+                    expected = "matrices of float32 as CSR, or in blocks of four inputs"
+                    raise unsupported(self.path, "sparse tensor", name, expected, dtype)
+            held = shape if structure is None else (structure.size,)
+            value = self.value(name, dtype, held, data)
+        scales = self.quantization(t, name, len(shape))
+        return TfliteTensor(name, shape, dtype, value, scales, structure)
 
     def value(self, name: str, dtype: str, shape: Shape, data: Array) -> Array | None:
         """The array in a buffer; None if its dtype is none of NumPy's, and so of no op we read."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgelearn.arrays import Array, Shape
 from edgelearn.errors import GraphError, ModelFileError, UnsupportedOp
+from edgelearn.ir.structure import Structure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,13 +22,17 @@ class Quantization:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TfliteTensor:
-    """One tensor; `value` is None if it is computed or fed."""
+    """One tensor; `value` is None if it is computed or fed.
+
+    Of a matrix with a `structure`, it holds the weights that are kept.
+    """
 
     name: str
     shape: Shape
     dtype: str
     value: Array | None
     quantization: Quantization | None
+    structure: Structure | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

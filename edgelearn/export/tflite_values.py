@@ -131,6 +131,12 @@ class Values:
             stem += "/constant"
         return self.b.constant(self.b.fresh(stem), value)
 
+    def once(self, index: int, key: str, value: Array) -> str:
+        """A constant that belongs to a tensor, made when it is first asked for."""
+        if (index, key) not in self._stored:
+            self._stored[index, key] = self.array(f"{self.tensors[index].name}/{key}", value)
+        return self._stored[index, key]
+
     def scalar(self, value: float) -> str:
         """A float32 scalar; equal ones are stored once."""
         name = f"c{as_f32(value)}"

@@ -9,14 +9,14 @@ import pytest
 from layer_cases import CASES as LAYERS
 from layer_cases import arrays, update_graph
 from op_cases import CASES as OPS
-from tflite_lanes import TOLERANCE, assert_agrees, lanes
+from tflite_lanes import OP_TOLERANCE, TOLERANCE, assert_agrees, lanes
 
 from edgelearn import workflow
 from edgelearn.config import parse_recipe
 from edgelearn.errors import UnsupportedOp
 from edgelearn.export.verify import error_between
 from edgelearn.ir import BATCH, Builder, run
-from edgelearn.ir.ops import AddOuter, BatchSize, Quantize
+from edgelearn.ir.ops import AddOuter, BatchSize, Quantize, SparseMatMul
 from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 
 
@@ -24,7 +24,7 @@ from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 @pytest.mark.parametrize("batch", [1, 5])
 def test_op_alone(case, batch):
     graph, feeds = case.graph_and_feeds(batch)
-    assert_agrees(graph, feeds, batch)
+    assert_agrees(graph, feeds, batch, tolerance=OP_TOLERANCE)
 
 
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), LAYERS)
@@ -143,6 +143,15 @@ def test_values_that_are_fed_or_leave_twice_leave_as_copies():
         np.testing.assert_array_equal(found[draft.states[u]], np.full(2, 7, np.float32))
 
 
+def not_read(case):
+    """The operator that our own reader does not know, if this op is written with one."""
+    if isinstance(case.op, Quantize) and case.op.params.axis is not None:
+        return r"'out/round', op ROUND"
+    if isinstance(case.op, SparseMatMul) and not case.args[1].constant:
+        return "op SCATTER_ND"
+    return None
+
+
 @pytest.mark.parametrize("case", OPS, ids=str)
 @pytest.mark.parametrize("batch", [1, 5])
 def test_op_is_read_back(case, batch, tmp_path):
@@ -152,8 +161,8 @@ def test_op_is_read_back(case, batch, tmp_path):
 
     graph, feeds = case.graph_and_feeds(batch)
     (tmp_path / "alone.tflite").write_bytes(to_bytes(graph, batch=batch))
-    if isinstance(case.op, Quantize) and case.op.params.axis is not None:
-        with pytest.raises(UnsupportedOp, match=r"'out/round'.*ROUND"):
+    if named := not_read(case):
+        with pytest.raises(UnsupportedOp, match=named):
             read_graph(tmp_path / "alone.tflite")
         return
     again = read_graph(tmp_path / "alone.tflite")
