@@ -11,7 +11,13 @@ from typing_extensions import assert_never
 
 from edgelearn.arrays import Shape
 from edgelearn.errors import UnsupportedOp
-from edgelearn.export.tflite_emit_quant import cast, dequantize, quantize
+from edgelearn.export.tflite_emit_quant import (
+    cast,
+    dequantize,
+    integers,
+    quantize,
+    rescaled,
+)
 from edgelearn.export.tflite_emit_sparse import sparse_add_outer, sparse_matmul
 from edgelearn.export.tflite_emit_spatial import (
     add_conv_outer,
@@ -82,6 +88,8 @@ def emit(e: Emitter, node: Node) -> None:
                 got=f"{name!r}, {e.specs[name]}",
                 fix="export to .onnx, or put axes together before this layer",
             )
+    if node.output in e.absorbed:
+        return
     e.begin(node.output)
     e.end(_made(e, node))
 
@@ -152,16 +160,14 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
 def _matmul(e: Emitter, op: MatMul, names: tuple[str, ...], shape: Shape) -> int:
     """Weights that no run changes are stored as FULLY_CONNECTED reads them: outputs first."""
     a, b = names
-    if b in e.constants and not op.transpose_a:
-        w = e.constants[b] if op.transpose_b else e.constants[b].T
-        inputs = [e.read(a), e.constant(w, f"{b}/outputs_first")]
-        return e.make("FULLY_CONNECTED", inputs, shape, _fully_connected(), version=6)
+    constant = e.absorbed[b].constant if b in e.absorbed else b
+    if constant in e.constants and not op.transpose_a:
+        w = e.constants[constant] if op.transpose_b else e.constants[constant].T
+        stored = integers(e, b, w) if b in e.absorbed else e.constant(w, f"{b}/outputs_first")
+        options, inputs = schema.FullyConnectedOptionsT(), [e.read(a), stored]
+        return rescaled(e, b, e.make("FULLY_CONNECTED", inputs, shape, options, version=6))
     options = _products(adj_x=op.transpose_a, adj_y=op.transpose_b)
     return e.make("BATCH_MATMUL", [e.read(a), e.read(b)], shape, options)
-
-
-def _fully_connected() -> Any:
-    return schema.FullyConnectedOptionsT()
 
 
 def _products(*, adj_x: bool = False, adj_y: bool = False) -> Any:

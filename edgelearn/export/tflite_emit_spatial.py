@@ -10,6 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
 
 from edgelearn.arrays import Array, Shape
+from edgelearn.export.tflite_emit_quant import integers, rescaled
 from edgelearn.export.tflite_emitter import Emitter
 from edgelearn.ir.ops_spatial import (
     AddConvOuter,
@@ -41,9 +42,11 @@ def conv2d(e: Emitter, op: Conv2d, names: tuple[str, ...], shape: Shape) -> int:
         options.depthMultiplier = shape[3] // op.groups
         _slide(options, padding, op.strides, op.dilations)
         version = 1 if op.dilations == (1, 1) else 2
-        inputs = [x, _reshaped(e, w, filters), _no_bias(e, shape)]
-        return e.make("DEPTHWISE_CONV_2D", inputs, shape, options, version=version)
-    return _convolution(e, op, [x, _transposed(e, w, OHWI)], shape, padding)
+        inputs = [x, _filters(e, w, filters), _no_bias(e, shape)]
+        made = e.make("DEPTHWISE_CONV_2D", inputs, shape, options, version=version)
+    else:
+        made = _convolution(e, op, [x, _filters(e, w, ())], shape, padding)
+    return rescaled(e, w, made)
 
 
 def conv_transpose2d(e: Emitter, op: ConvTranspose2d, names: tuple[str, ...], shape: Shape) -> int:
@@ -231,14 +234,17 @@ def _turned(e: Emitter, name: str, groups: int) -> int:
     return e.reshaped(e.transposed(e.reshaped(turned, split), perm), shape)
 
 
-def _transposed(e: Emitter, name: str, perm: tuple[int, ...]) -> int:
-    """A value with its axes in another order; a constant is stored so."""
-    if name in e.constants:
-        return e.constant(e.constants[name].transpose(perm), f"{name}/outputs_first")
-    return e.transposed(e.read(name), perm)
+def _filters(e: Emitter, name: str, shape: Shape) -> int:
+    """Filters as OHWI, or in `shape` of one output of many channels; a constant is stored so."""
 
+    def arranged(value: Array) -> Array:
+        return value.reshape(shape) if shape else value.transpose(OHWI)
 
-def _reshaped(e: Emitter, name: str, shape: Shape) -> int:
+    if name in e.absorbed:
+        stored = integers(e, name, arranged(e.constants[e.absorbed[name].constant]))
+        options = schema.DequantizeOptionsT()
+        return e.make("DEQUANTIZE", [stored], e.shape(stored), options, version=2)
     if name in e.constants:
-        return e.constant(e.constants[name].reshape(shape), name)
-    return e.reshaped(e.read(name), shape)
+        return e.constant(arranged(e.constants[name]), f"{name}/outputs_first")
+    filters = e.read(name)
+    return e.reshaped(filters, shape) if shape else e.transposed(filters, OHWI)

@@ -5,7 +5,8 @@ The schema comes with the runtime, so that no TensorFlow is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,14 @@ def new_tensor(name: str, shape: Shape, dtype: str, buffer: int) -> Any:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """A value that products read as the integers of a constant."""
+
+    constant: str
+    params: QuantParams
+
+
 class Emitter:
     """The parts of one model, as they are made; a tensor is known by its index.
 
@@ -42,10 +51,13 @@ class Emitter:
     ----------
     graph : Graph
         Bound: shapes in a TFLite file are fixed.
+    absorbed : mapping of str to Absorbed
+        Values that no operator makes.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, absorbed: Mapping[str, Absorbed]) -> None:
         self.specs = graph.specs
+        self.absorbed = absorbed
         self.constants = graph.constants
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
