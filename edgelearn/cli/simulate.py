@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Say what the model in FILE needs on each device: memory, least time, energy.
 
-    FILE is a model of 'edgelearn train' or an ONNX file.
+    FILE is a model of 'edgelearn train', or an ONNX or TFLite file.
 
     \b
     Example:

@@ -87,8 +87,8 @@ def default_values(path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["model.pb"], 2, "ends in .c or .onnx or .tflite"),
-        (["model"], 2, "ends in .c or .onnx"),
+        (["model.pb"], 2, "ends in .onnx or .tflite or .c"),
+        (["model"], 2, "ends in .onnx"),
         (["model.onnx", "--opset", "9"], 2, "13 to 21"),
         (["model.onnx", "--batch", "4"], 2, "option --batch"),
         (["model.tflite", "--opset", "17"], 2, "option --opset"),
