@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgelearn.cli import _metrics
 from edgelearn.cli._output import human_bytes, human_seconds
 from edgelearn.cli._subject import Subject
 from edgelearn.ir import Graph, plan_arena
-from firmware_sim.report import simulate
 
 if TYPE_CHECKING:
+    from firmware_sim.budget_file import CheckPlan
     from firmware_sim.devices import DeviceProfile
 
 SHOWN = 3
 
 
-def of(subject: Subject, metric: str, profile: DeviceProfile | None) -> tuple[str, ...]:
+def of(
+    subject: Subject, metric: str, profile: DeviceProfile | None, plan: CheckPlan
+) -> tuple[str, ...]:
     """The largest contributors to `metric`, largest first; none where it has no parts."""
     phase, _, key = metric.partition(".")
     if phase not in subject.graphs:
         return ()
     graph = subject.graphs[phase].bind(subject.batch_of(phase))
     if key.startswith("latency") and profile is not None:
-        costs = {node.name: node.seconds for node in simulate(graph, profile).nodes}
+        report = _metrics.simulated(subject, phase, profile, plan)
+        costs = {node.name: node.seconds for node in report.nodes}
         return tuple(f"{name} {human_seconds(costs[name])}" for name in _largest(costs))
     in_flash = profile is not None and profile.kind == "mcu"
     sizes = _sizes(graph, key, in_flash=in_flash)
