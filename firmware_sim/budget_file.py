@@ -35,7 +35,7 @@ class CheckPlan:
     targets: tuple[str, ...]
     models: tuple[ModelBudget, ...]
     runtime: str | None = None
-    precision: Precision = "float32"
+    precision: Precision | None = None
     threads: int = 1
 
 
@@ -51,7 +51,7 @@ class _CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: list[_ModelTable]
     targets: list[str] = msgspec.field(default_factory=list)
     runtime: str | None = None
-    precision: Precision = "float32"
+    precision: Precision | None = None
     threads: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 

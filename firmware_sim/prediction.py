@@ -19,7 +19,8 @@ _ARITHMETIC = np.array([amount in ARITHMETIC for amount in AMOUNTS])
 _STARTS = np.array([amount == "start" for amount in AMOUNTS])
 
 
-_TRAINING = ("AddOuter", "AddConvOuter", "ConvTranspose2d")
+_UNMEASURED = ("AddOuter", "AddConvOuter", "ConvTranspose2d", "SparseMatMul", "SparseAddOuter")
+"""What trains, and what skips weights that are 0."""
 REACH = 4
 """A network this many times smaller or larger than all measured ones is like none of them."""
 
@@ -121,7 +122,7 @@ def predict(
 def _resembles(started: tuple[Kernel, ...], fitted: Fit | Pool) -> bool:
     macs = sum(kernel.macs for kernel in started)
     within = fitted.least_macs / REACH <= macs <= fitted.most_macs * REACH
-    return within and not any(kernel.op in _TRAINING for kernel in started)
+    return within and not any(kernel.op in _UNMEASURED for kernel in started)
 
 
 def _bound(share: Array) -> Bound:

@@ -16,6 +16,7 @@ from firmware_sim.devices import DeviceProfile
 from firmware_sim.latency import NodeCost, roofline
 from firmware_sim.memory import account
 from firmware_sim.prediction import Prediction, predict
+from firmware_sim.workload import is_quantised
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def simulate(
     threads: int = 1,
     batch: int = 1,
     runtime: str | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
 ) -> SimReport:
     """`graph` on the device of `profile`.
 
@@ -82,14 +83,13 @@ def simulate(
     runtime : str, optional
         What runs it, such as ``ncnn`` or ``tflite-2.7.1``; if not said, the one that was
         measured best on the device.
-    precision : {"float32", "int8"}
-        What the time is told for; the memory is always that of the Graph as it is.
+    precision : {"float32", "int8"}, optional
+        What the time is told for, if not for the Graph as it is; the memory always is.
 
     Raises
     ------
     OptionError
-        If the device has fewer cores than `threads`, a number is below 1, or nothing is known
-        of the time in that precision.
+        If the device has fewer cores than `threads`, or a number is below 1.
 
     >>> from edgelearn.ir import Builder
     >>> from firmware_sim.devices import read_device
@@ -104,11 +104,11 @@ def simulate(
     plan = plan_arena(bound)
     memory = account(bound, plan, profile.kind)
     nodes = roofline(bound, plan, profile, threads)
+    if precision is None:
+        precision = "int8" if is_quantised(bound) else "float32"
     found = predict(
         bound, profile, runtime=runtime, precision=precision, threads=threads, batch=batch
     )
-    if found is None and precision != "float32":
-        raise _unknown_precision(precision, profile)
     least = sum(node.seconds for node in nodes) if precision == "float32" else 0.0
     time = _time(found, least)
     energy = _energy(found, time, profile)
@@ -174,15 +174,6 @@ def _timed(nodes: Sequence[NodeCost], found: Prediction) -> tuple[NodeCost, ...]
             bound=times[node.name].bound if node.name in times else "none",
         )
         for node in nodes
-    )
-
-
-def _unknown_precision(precision: str, profile: DeviceProfile) -> OptionError:
-    return OptionError(
-        f"precision on {profile.id}",
-        expected=f"measurements in {precision} on cores like {profile.cpu}",
-        got="none",
-        fix="choose --precision float32, of which a lower bound is known",
     )
 
 

@@ -2,7 +2,8 @@
 
 A convolution or a matrix product takes with it what follows element by element and reads
 nothing else but constants (bias, folded scale, activation); a chain of element-wise nodes over
-the same values is one pass. A view costs nothing and is no kernel.
+the same values is one pass. A view costs nothing and is no kernel; nor are `Quantize` and
+`Dequantize`, which tell integer kernels what their integers mean.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Op,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -52,6 +57,9 @@ Kind: TypeAlias = Literal[
 ]
 STEM_CHANNELS = 4
 """A convolution of at most so many channels reads an image: most runtimes have a kernel for it."""
+
+
+_FREE = (Reshape, Quantize, Dequantize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +108,23 @@ def kernels(graph: Graph) -> tuple[Kernel, ...]:
     >>> [(k.kind, k.macs, k.nodes) for k in kernels(b.graph([b.unary("relu", y)]))]
     [('dense', 640, 3)]
     """
-    return tuple(_kernel(graph, group) for group in _groups(graph))
+    lasting = _lasting(graph)
+    return tuple(_kernel(graph, group, lasting) for group in _groups(graph, lasting))
 
 
-def _groups(graph: Graph) -> list[list[Node]]:
-    """The nodes, fused; views are left out."""
-    lasting = {*graph.constants, *(state.input for state in graph.states)}
+def is_quantised(graph: Graph) -> bool:
+    """Whether activations are integers, so that runtimes take their integer kernels."""
+    return any(isinstance(node.op, Quantize) for node in graph.nodes)
+
+
+def _groups(graph: Graph, lasting: set[str]) -> list[list[Node]]:
+    """The nodes, fused; those that cost nothing are left out."""
     kept = {*graph.outputs, *(state.output for state in graph.states)}
     uses = Counter(name for node in graph.nodes for name in node.inputs)
     maker: dict[str, list[Node]] = {}
     groups: list[list[Node]] = []
     for node in graph.nodes:
-        if isinstance(node.op, Reshape):
+        if isinstance(node.op, _FREE):
             continue
         reads = set(node.inputs) - lasting
         ends = [name for name in reads if name in maker and name not in kept and uses[name] == 1]
@@ -134,8 +147,16 @@ def _joins(node: Node, others: set[str], group: list[Node]) -> bool:
     return elementwise and others <= {name for member in group for name in member.inputs}
 
 
-def _kernel(graph: Graph, group: list[Node]) -> Kernel:
-    lasting = {*graph.constants, *(state.input for state in graph.states)}
+def _lasting(graph: Graph) -> set[str]:
+    """Constants and states, and what integers among them mean."""
+    found = {*graph.constants, *(state.input for state in graph.states)}
+    for node in graph.nodes:
+        if isinstance(node.op, Dequantize) and node.inputs[0] in found:
+            found.add(node.output)
+    return found
+
+
+def _kernel(graph: Graph, group: list[Node], lasting: set[str]) -> Kernel:
     made = {node.output for node in group}
     read = {name for node in group for name in node.inputs} - made
     size = {name: graph.specs[name].size for name in read | made}
@@ -181,6 +202,9 @@ def _product_shape(graph: Graph, node: Node) -> dict[str, int]:
             rows, columns = specs[node.output].shape
             inner = graph.macs(node) // max(1, rows * columns)
             return {"positions": rows, "fan_in": inner, "fan_out": columns}
+        case SparseMatMul():
+            return {"positions": specs[node.output].shape[0], "fan_in": op.fan_in,
+                    "fan_out": op.units}  # fmt: skip
         case _:
             return {}
 
@@ -197,11 +221,11 @@ def _kind(op: Op, shape: dict[str, int]) -> Kind:
             if shape["taps"] == 1:
                 return "pointwise"
             return "conv3x3" if shape["taps"] == 9 and shape["stride"] == 1 else "conv"
-        case MatMul() | AddOuter():
+        case MatMul() | AddOuter() | SparseMatMul() | SparseAddOuter():
             return "dense"
         case Pool2d() | Reduce() | Softmax():
             return "pool"
-        case Unary() | Binary() | ApplyMask():
+        case Unary() | Binary() | ApplyMask() | Quantize() | Dequantize():
             return "elementwise"
         case (
             Concat()

@@ -223,4 +223,82 @@ FOREIGN = [
         11,
     ),
 ]
+# Scales are powers of two: no sum is rounded, so that runtimes agree to the bit.
+INTEGERS = {
+    "zero": np.int8(0),
+    "low": np.int8(-128),
+    "byte": np.uint8(128),
+    "s": np.float32(1 / 32),
+    "t": np.float32(1 / 4),
+}
+EACH = {"each": np.float32([1, 2, 4, 8, 16]) / 64, "zeros": np.zeros(5, np.int8)}
+
+
+def whole(dtype: str, *shape: int) -> np.ndarray:
+    low, high = (120, 136) if dtype == "uint8" else (-8, 8)
+    return np.random.default_rng(8).integers(low, high, shape).astype(dtype)
+
+
+def quantised(name: str, shape: Any, zero: str, after: str, *middle: Any, **more: Any) -> Foreign:
+    """Nodes `middle` from the integers ``q`` to the integers ``r``."""
+    first = node("QuantizeLinear", "x", "s", zero, out="q")
+    return Foreign(
+        name, shape, (first, *middle, node("DequantizeLinear", "r", "t", after)), INTEGERS | more
+    )
+
+
+FOREIGN += [
+    Foreign(
+        "quantised-without-zero-point",
+        MATRIX,
+        (node("QuantizeLinear", "x", "s", out="q"), node("DequantizeLinear", "q", "s")),
+        INTEGERS,
+    ),
+    quantised(
+        "QLinearMatMul",
+        MATRIX,
+        "byte",
+        "byte",
+        node("QLinearMatMul", "q", "s", "byte", "w", "s", "byte", "t", "byte", out="r"),
+        w=whole("uint8", 6, 3),
+    ),
+    quantised(
+        "QLinearConv",
+        IMAGE,
+        "zero",
+        "low",
+        node("QLinearConv", "q", "s", "zero", "w", "each", "zeros", "t", "low", "b", out="r"),
+        w=whole("int8", 5, 4, 3, 3),
+        b=whole("int32", 5),
+        **EACH,
+    ),
+    quantised(
+        "QLinearConv-groups",
+        IMAGE,
+        "zero",
+        "zero",
+        node(
+            "QLinearConv",
+            *("q", "s", "zero", "w", "s", "zero", "t", "zero"),
+            out="r",
+            group=2,
+            strides=[2, 1],
+            auto_pad="SAME_UPPER",
+        ),
+        w=whole("int8", 6, 2, 3, 3),
+    ),
+    Foreign(
+        "quantised-between-numbers",
+        IMAGE,
+        (
+            node("QuantizeLinear", "x", "s", "low", out="q"),
+            node("DequantizeLinear", "q", "s", "low", out="a"),
+            node("DequantizeLinear", "w", "each", "zeros", out="filters", axis=0),
+            node("DequantizeLinear", "b", "each", out="bias", axis=0),
+            node("Conv", "a", "filters", "bias", out="z"),
+            node("Relu", "z"),
+        ),
+        INTEGERS | EACH | {"w": whole("int8", 5, 4, 3, 3), "b": whole("int32", 5)},
+    ),
+]
 """``Concat`` of one input, ``Max`` of one input and the like are legal ONNX."""

@@ -17,19 +17,25 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Op,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
 )
+from edgelearn.ir.ops_quant import QuantParams
+from edgelearn.ir.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,16 @@ class Arg:
     values: str = "normal"
     constant: bool = False
     high: int = 0
+    given: Array | None = None
+    low: int = 0
 
     @property
     def dtype(self) -> str:
         return self.values if self.values.startswith(("int", "uint")) else "float32"
 
     def array(self, batch: int, rng: np.random.Generator) -> Array:
+        if self.given is not None:
+            return self.given
         shape = tuple(batch if d == BATCH else d for d in self.shape)
         match self.values:
             case "normal":
@@ -56,8 +66,10 @@ class Arg:
                 return np.asarray(
                     rng.choice([-1e3, -80, -1, -0.0, 0, 1, 80, 1e3], shape), np.float32
                 )
+            case "halves":  # of a scale of 0.5: every second one lies between two integers
+                return np.asarray(rng.integers(-400, 400, shape) / 4, np.float32)
             case _:
-                return np.asarray(rng.integers(0, self.high, shape), self.values)
+                return np.asarray(rng.integers(self.low, self.high, shape), self.values)
 
 
 @dataclass(frozen=True)
@@ -96,11 +108,28 @@ def weight(*shape: int) -> Arg:
     return Arg(shape, constant=True)
 
 
+def sparse(op: type[SparseMatMul | SparseAddOuter], *sizes: int, constant: bool = False) -> Case:
+    """A product with, or an update of, a matrix (fan_in, units) in blocks, a third of them kept."""
+    fan_in, units, block = sizes
+    rng = np.random.default_rng(11)
+    kept = rng.random((-(-fan_in // block), units)) < 1 / 3
+    s = Structure.of(np.repeat(kept, block, axis=0)[:fan_in].astype(np.uint8), block)
+    values = s.take(np.asarray(rng.normal(size=(fan_in, units)), np.float32))
+    w = Arg(values.shape, constant=constant, given=values)
+    x, d = Arg((BATCH, fan_in)), Arg((BATCH, units))
+    first = (x, w) if op is SparseMatMul else (w, x, d)
+    last = [Arg(a.shape, a.dtype.name, constant=True, given=a) for a in (s.starts, s.index)]
+    return case(op(fan_in, units, block), *first, *last)
+
+
 IMAGE = (BATCH, 7, 6, 4)
+HALF = QuantParams((0.5,), (3,))
+FOURTHS = QuantParams((0.25, 0.003, 2.0, 0.5), (0, -5, 4, 127), 3)
+ROWS = QuantParams((0.5, 0.25, 0.1), (0, 7, 255), 1)
 BINARY = ("add", "sub", "mul", "max", "min")
 UNARY = ("tanh", "relu", "sigmoid", "abs", "sign", "neg")
 
-CASES = [
+DENSE = [
     case(MatMul(), (BATCH, 4), weight(4, 3)),
     case(MatMul(transpose_b=True), (BATCH, 4), weight(3, 4)),
     case(MatMul(transpose_a=True), (BATCH, 4), (BATCH, 3)),
@@ -164,6 +193,10 @@ CASES = [
     case(AddConvOuter((2, 2), (1, 1, 1, 1), (2, 1), 2), (2, 3, 2, 2), IMAGE, (BATCH, 4, 3, 2)),
     *(case(Pool2d(kind, (2, 3)), IMAGE) for kind in ("max", "avg")),
     *(case(Pool2d(kind, (3, 3), (2, 2), (1, 0, 2, 1)), IMAGE) for kind in ("max", "avg")),
+    *(
+        case(Pool2d("max", (3, 3), (2, 2), (1, 0, 2, 1)), Arg(IMAGE, dtype, low=low, high=low + 90))
+        for dtype, low in (("int8", -128), ("uint8", 0))
+    ),
     case(Transpose((1, 0)), (BATCH, 3)),
     case(Transpose((0, 3, 1, 2)), IMAGE),
     case(Transpose((2, 0, 1)), Arg((2, BATCH, 3), "int64", high=5)),
@@ -172,4 +205,29 @@ CASES = [
     case(Concat(0, 1), (4, 3)),
     case(Slice(1, 1, 3), (BATCH, 4)),
     case(Slice(-1, 0, 2), IMAGE),
+    case(Quantize(HALF), Arg((BATCH, 40), "halves")),
+    case(Quantize(HALF, "uint8"), Arg((BATCH, 40), "halves")),
+    case(Quantize(HALF), Arg((BATCH, 9), "extreme")),
+    case(Quantize(FOURTHS), IMAGE),
+    case(Quantize(ROWS, "uint8"), (BATCH, 3, 2)),
+    case(Dequantize(HALF), Arg((BATCH, 9), "int8", low=-128, high=128)),
+    case(Dequantize(HALF), Arg((BATCH, 9), "uint8", high=256)),
+    case(Dequantize(FOURTHS), Arg(IMAGE, "int8", low=-128, high=128)),
+    case(Dequantize(FOURTHS), Arg((3, 3, 2, 4), "int8", True, low=-128, high=128)),
+    case(Dequantize(ROWS), Arg((4, 3), "uint8", True, high=256)),
+    case(Dequantize(QuantParams((0.1,), (0,))), Arg((4,), "int32", True, low=-999, high=10**6)),
+    case(
+        Dequantize(QuantParams((0.1, 1e-4, 7.0), (0, 0, 0), 1)),
+        Arg((BATCH, 3), "int32", low=-999, high=10**6),
+    ),
 ]
+SPARSE = [
+    *(sparse(SparseMatMul, 12, 7, block, constant=fixed) for block in (1, 4) for fixed in (0, 1)),
+    *(sparse(SparseMatMul, 10, 6, 4, constant=fixed) for fixed in (0, 1)),
+    *(sparse(SparseMatMul, 300, 280, 1, constant=fixed) for fixed in (0, 1)),
+    sparse(SparseMatMul, 1100, 5, 4),
+    *(sparse(SparseAddOuter, 12, 7, block) for block in (1, 4)),
+    sparse(SparseAddOuter, 10, 6, 4),
+    sparse(SparseAddOuter, 300, 280, 1, constant=True),
+]
+CASES = [*DENSE, *SPARSE]

@@ -45,7 +45,7 @@ class How:
     """What the time is told for; no `batch` is the one it is trained with, or 1 sample."""
 
     runtime: str | None = None
-    precision: Precision = "float32"
+    precision: Precision | None = None
     threads: int = 1
     batch: int | None = None
 
@@ -102,14 +102,14 @@ def _row(report: SimReport) -> dict[str, str]:
 def _latency(report: SimReport) -> str:
     middle, low = human_seconds(report.latency_s), human_seconds(report.latency_low_s)
     if report.basis == "bound":
-        return f">= {low}"
+        return f">= {low}" if report.bound_s else "unknown"
     if report.latency_high_s is None:
         return f"~{middle}, >= {low}"
     return f"{middle} ({low} to {human_seconds(report.latency_high_s)})"
 
 
 def _energy(report: SimReport) -> str:
-    if report.energy_j is None:
+    if not report.energy_j:
         return "unknown"
     middle = _human_joules(report.energy_j)
     if report.energy_low_j is None or report.energy_high_j is None:

@@ -27,39 +27,63 @@ from edgelearn.errors import OptionError
     show_default=True,
     help="Whole samples, or of a recurrent model one time step a run, with its memory in and out.",
 )
-@click.option("--opset", type=int, default=17, show_default=True, help="ONNX operator set.")
+@click.option("--opset", type=int, help="ONNX operator set. Default: 17.")
+@click.option("--dense", is_flag=True, help="Store the zeros of a pruned model too.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    help="Samples in one run of a .tflite file, whose shapes are fixed. Default: 1.",
+)
 @json_option
-def command(out: Path, model: Path, phase: str, form: str, opset: int, as_json: bool) -> None:
-    """Write the model to OUT, which ends in .onnx, and verify the file by running it.
+def command(
+    out: Path,
+    model: Path,
+    phase: str,
+    form: str,
+    opset: int | None,
+    batch: int | None,
+    dense: bool,
+    as_json: bool,
+) -> None:
+    """Write the model to OUT, in the format its suffix says, and verify the file by running it.
+
+    OUT ends in .onnx or .tflite.
 
     With --phase train the file holds one step of learning: weights in, weights out, so that
     a stock runtime trains the model without edgelearn. With --form stream it holds one time step of
     inference: feed back what it gives as NAME.next to the input NAME.
 
+    Of a matrix that was pruned the file holds the weights that are left, and their places: after
+    --phase train, what goes in and out is a vector of these. With --dense it holds the zeros too.
+
     \b
     Example:
       edgelearn export model.onnx
       edgelearn export --phase train step.onnx
+      edgelearn export --phase train --batch 16 step.tflite
       edgelearn export --form stream stream.onnx
     """
     from dataclasses import asdict
 
-    from edgelearn.export.exporter import check_format, export_onnx
+    from edgelearn.export.exporter import export, target_of
+    from edgelearn.export.target import Options
     from edgelearn.ir import store
 
-    check_format(out)
+    options = Options(opset=opset, batch=batch, dense=dense or None)
+    target_of(out, options)
     bundle = store.read(model)
     if form == "stream":
         from edgelearn.modelfile import with_stream
 
         _require_inference(phase)
         bundle, phase = with_stream(bundle, f"model {str(model)!r}"), "stream"
-    done = export_onnx(bundle, phase, out, opset)
+    done = export(bundle, phase, out, options)
 
     def show() -> None:
-        click.echo(f"{done.path}: {human_bytes(done.bytes)}, ONNX, {phase}")
-        for runtime in done.runtimes:
-            error = done.max_abs_error[runtime.split()[0]]
+        click.echo(f"{done.path}: {human_bytes(done.bytes)}, {done.format}, {phase}")
+        if done.bytes < done.dense_bytes:
+            click.echo(f"sparse: {done.dense_bytes / done.bytes:.1f} times smaller than dense")
+        for runtime, error in zip(done.runtimes, done.max_abs_error.values(), strict=True):
             click.echo(f"verified on {runtime}: largest error {error:.2g}")
 
     emit(asdict(done), as_json, show)

@@ -36,9 +36,7 @@ DEFAULT_DEVICES = ("rpi-zero-2w", "rpi-4b", "jetson-nano", "stm32h743")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "int8"]),
-    default="float32",
-    show_default=True,
-    help="What the time is told for; memory is that of the file.",
+    help="What the time is told for, if not for the file as it is; memory always is.",
 )
 @click.option("--phase", type=click.Choice(["infer", "train"]), help="Default: all in the file.")
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
@@ -50,7 +48,7 @@ def command(
     file: Path,
     devices: tuple[str, ...],
     runtime: str | None,
-    precision: Precision,
+    precision: Precision | None,
     phase: str | None,
     threads: int,
     batch: int | None,

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgelearn import __version__
-from edgelearn.errors import OptionError, unknown
-from edgelearn.export.onnx_writer import DEFAULT_OPSET, names_of, to_bytes
+from edgelearn.errors import MissingRuntime, OptionError, unknown
+from edgelearn.export.target import Draft, Options, Target
 from edgelearn.export.verify import TOLERANCES, compare, golden_steps
 from edgelearn.files import write_atomic
+from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
-from edgelearn.runtimes import onnx as onnxruntime
+from edgelearn.passes.sparsify import sparsify
 
-FORMATS = (".onnx",)
+TARGETS = {
+    ".onnx": "edgelearn.export.onnx_target",
+    ".tflite": "edgelearn.export.tflite_target",
+}
+"""The module that has the `Target`, by suffix; it is imported when it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +51,38 @@ class Exported:
     refused: list[str]
 
 
-def check_format(path: Path) -> None:
-    """Raise `OptionError` if files of that suffix are not written."""
-    if path.suffix.lower() not in FORMATS:
+def target_of(path: Path, options: Options) -> Target:
+    """The target that writes files of that suffix with these options, or `OptionError`."""
+    suffix = path.suffix.lower()
+    if suffix not in TARGETS:
         raise OptionError(
             f"output {str(path)!r}",
-            expected=f"a name that ends in {' or '.join(FORMATS)}",
+            expected=f"a name that ends in {' or '.join(TARGETS)}",
             got=f"the suffix {path.suffix!r}",
-            fix=f"write {path.with_suffix(FORMATS[0]).name!r}",
+            fix=f"write {path.with_suffix(next(iter(TARGETS))).name!r}",
         )
+    try:
+        target: Target = importlib.import_module(TARGETS[suffix]).TARGET
+    except ModuleNotFoundError as error:
+        raise MissingRuntime(
+            f"output {str(path)!r}",
+            expected=f"what writes and runs {suffix} files",
+            got=str(error),
+            fix=f"pip install {error.name}",
+        ) from None
+    for name, value in asdict(options).items():
+        if value is not None and name not in target.options:
+            raise OptionError(
+                f"option --{name}",
+                expected=f"no such option for {suffix} files",
+                got=str(value),
+                fix=f"leave --{name} out",
+            )
+    return target
 
 
-def export_onnx(bundle: Bundle, phase: str, path: Path, opset: int = DEFAULT_OPSET) -> Exported:
-    """Write one phase of `bundle` to `path` as ONNX, once onnxruntime agrees with the interpreter.
+def export(bundle: Bundle, phase: str, path: Path, options: Options | None = None) -> Exported:
+    """Write one phase of `bundle` to `path`, once every runtime agrees with the interpreter.
 
     Parameters
     ----------
@@ -66,17 +91,21 @@ def export_onnx(bundle: Bundle, phase: str, path: Path, opset: int = DEFAULT_OPS
     phase : str
         ``infer``, ``train``, or another that the bundle holds.
     path : Path
-        Replaced as a whole, or not at all.
-    opset : int
+        Its suffix says the format. Replaced as a whole, or not at all.
+    options : Options, optional
 
     Raises
     ------
+    OptionError
+        If that format is not written, or has no such option.
     UnknownName
         If the model has no such phase.
+    UnsupportedOp
+        If the format has no form for an op.
     ParityError
-        If onnxruntime computes something else; `path` is untouched.
+        If a runtime computes something else; `path` is untouched.
     MissingRuntime
-        If onnxruntime is not installed: nothing is written that was not verified.
+        If no runtime is installed: nothing is written that was not verified.
     OutputError
         If `path` cannot be written.
 
@@ -87,28 +116,42 @@ def export_onnx(bundle: Bundle, phase: str, path: Path, opset: int = DEFAULT_OPS
     >>> b = Builder("rectify")
     >>> bundle = Bundle({"infer": b.graph([b.unary("relu", b.input("x", (-1, 4)))])}, {})
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     export_onnx(bundle, "infer", Path(folder, "rectify.onnx")).max_abs_error
+    ...     export(bundle, "infer", Path(folder, "rectify.onnx")).max_abs_error
     {'onnxruntime': 0.0}
     """
+    options = options or Options()
+    target = target_of(path, options)
     if phase not in bundle.graphs:
         raise unknown("phase", phase, bundle.graphs)
-    graph = bundle.graphs[phase]
-    content = to_bytes(graph, metadata=metadata(bundle, phase), opset=opset)
-    session = onnxruntime.OnnxSession(content)
-    steps = golden_steps(graph, bundle.extra)
-    parity = compare(graph, *names_of(graph), session.run, steps)
-    runtime = f"onnxruntime {onnxruntime.version()}"
-    parity.require(f"export {str(path)!r}", runtime, TOLERANCES["onnx", "float32"])
-    write_atomic(path, content)
+    whole, meta = bundle.graphs[phase], metadata(bundle, phase)
+    graph = sparsify(whole) if "dense" in target.options and not options.dense else whole
+    draft = target.draft(graph, meta, options)
+    dense = draft if graph is whole else target.draft(whole, meta, options)
+    errors, runtimes = _judge(target, draft, graph, bundle, f"export {str(path)!r}")
+    write_atomic(path, draft.content)
     return Exported(
         path=str(path),
-        format="onnx",
-        bytes=len(content),
-        dense_bytes=len(content),
-        max_abs_error={"onnxruntime": parity.max_abs_error},
-        runtimes=[runtime],
-        refused=[],
+        format=target.format,
+        bytes=len(draft.content),
+        dense_bytes=len(dense.content),
+        max_abs_error=errors,
+        runtimes=runtimes,
+        refused=list(draft.refused),
     )
+
+
+def _judge(
+    target: Target, draft: Draft, graph: Graph, bundle: Bundle, where: str
+) -> tuple[dict[str, float], list[str]]:
+    """The error of `draft` by lane, and what ran it; `ParityError` at the first that is wrong."""
+    errors, runtimes = {}, []
+    for lane in target.lanes(draft):
+        steps = golden_steps(graph, bundle.extra, draft.batch)
+        parity = compare(graph, draft.outputs, draft.states, lane.run, steps)
+        runtimes.append(f"{lane.name} {lane.version}")
+        parity.require(where, runtimes[-1], TOLERANCES[target.format, "float32"])
+        errors[lane.name] = parity.max_abs_error
+    return errors, runtimes
 
 
 def metadata(bundle: Bundle, phase: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgelearn.arrays import Shape
 from edgelearn.export.onnx_arms import Arm, constant, reduce
 from edgelearn.export.onnx_fold import refused
 from edgelearn.export.onnx_load import OnnxNode
@@ -28,7 +29,7 @@ GROUPS_AND_SAMPLES: Order = (2, 3, 4, 1, 0)
 PLACES_FIRST: Order = (2, 3, 0, 1)
 
 
-def _image(v: Values, name: str) -> tuple[str, Pair]:
+def image(v: Values, name: str) -> tuple[str, Pair]:
     """The value in NHWC, and its height and width."""
     dims = v.shape(name)
     if len(dims) != 4:
@@ -62,15 +63,16 @@ def _conv(v: Values, n: OnnxNode, _: int) -> None:
     if BATCH in v.shape(n.inputs[1]):
         _conv_outer(v, n)
         return
-    x, size = _image(v, n.inputs[0])
-    kernel, dilations, strides = (
-        v.shape(n.inputs[1])[2:],
-        _pair(n, "dilations"),
-        _pair(n, "strides"),
-    )
+    x, size = image(v, n.inputs[0])
+    _with_bias(v, n, conv2d_of(n, size, v.shape(n.inputs[1])[2:]), x)
+
+
+def conv2d_of(n: OnnxNode, size: Shape, kernel: Shape) -> Conv2d:
+    """The convolution that a node says, on images of `size`, height and width."""
+    dilations, strides = _pair(n, "dilations"), _pair(n, "strides")
     spans = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
-    pads = _pads(n, size, (spans[0], spans[1]), strides)
-    _with_bias(v, n, Conv2d(strides, pads, dilations, n.attributes.get("group", 1)), x)
+    pads = _pads(n, (size[0], size[1]), (spans[0], spans[1]), strides)
+    return Conv2d(strides, pads, dilations, n.attributes.get("group", 1))
 
 
 def _with_bias(v: Values, n: OnnxNode, op: Conv2d | ConvTranspose2d, x: str) -> None:
@@ -83,7 +85,7 @@ def _with_bias(v: Values, n: OnnxNode, op: Conv2d | ConvTranspose2d, x: str) -> 
 
 
 def _conv_transpose(v: Values, n: OnnxNode, _: int) -> None:
-    x, size = _image(v, n.inputs[0])
+    x, size = image(v, n.inputs[0])
     auto = n.attributes.get("auto_pad", "NOTSET")
     if auto not in ("NOTSET", "VALID") or "output_shape" in n.attributes:
         raise refused("explicit pads and output_padding", f"auto_pad {auto!r} or output_shape")
@@ -130,7 +132,7 @@ def _channels_last(v: Values, name: str, stem: str) -> str:
 
 def _pool(kind: PoolKind) -> Arm:
     def arm(v: Values, n: OnnxNode, _: int) -> None:
-        x, size = _image(v, n.inputs[0])
+        x, size = image(v, n.inputs[0])
         kernel, strides = _pair(n, "kernel_shape"), _pair(n, "strides")
         if _pair(n, "dilations") != (1, 1) or any(n.outputs[1:]):
             raise refused("windows without gaps and no indices", "dilations or indices")
@@ -185,7 +187,7 @@ def _lrn(v: Values, n: OnnxNode, _: int) -> None:
 
     The sum over channels is a convolution along an axis of its own, with one filter.
     """
-    x, (height, width) = _image(v, n.inputs[0])
+    x, (height, width) = image(v, n.inputs[0])
     found, size = n.attributes, n.attributes["size"]
     batch, channels = v.shape(n.inputs[0])[:2]
     lines = Reshape((batch, height * width, channels, 1))
@@ -194,8 +196,8 @@ def _lrn(v: Values, n: OnnxNode, _: int) -> None:
     squares = v.step(n.out, lines, v.step(n.out, Binary("mul"), x, x))
     op = Conv2d(pads=(0, before, 0, size - 1 - before))
     near = v.step(n.out, op, squares, v.array(f"{n.out}/window", weight))
-    image = v.step(n.out, Reshape((batch, height, width, channels)), near)
-    total = v.step(n.out, Binary("add"), image, v.scalar(found.get("bias", 1.0)))
+    middle = v.step(n.out, Reshape((batch, height, width, channels)), near)
+    total = v.step(n.out, Binary("add"), middle, v.scalar(found.get("bias", 1.0)))
     power = v.step(n.out, Unary("log"), total)
     power = v.step(n.out, Binary("mul"), power, v.scalar(-found.get("beta", 0.75)))
     v.define(n.out, Binary("mul"), [x, v.step(n.out, Unary("exp"), power)], NHWC)

@@ -7,6 +7,7 @@ import onnx  # noqa: TID251  this file makes ONNX nodes
 from typing_extensions import assert_never
 
 from edgelearn.errors import UnsupportedOp
+from edgelearn.export.onnx_emit_sparse import emit_sparse
 from edgelearn.export.onnx_emitter import Emitter
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
@@ -18,14 +19,18 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -53,13 +58,16 @@ TO_CNHW, TO_HWIO = (3, 0, 1, 2), (2, 3, 0, 1)
 """With samples in the place of channels, a convolution sums over samples."""
 TO_CGNHW = (4, 3, 0, 1, 2)
 """The same of images whose channels are split into groups."""
-CHANNELS_FIRST = (AddConvOuter, Conv2d, ConvTranspose2d, Pool2d)
+READ_BY_ARM = (AddConvOuter, Conv2d, ConvTranspose2d, Pool2d, SparseAddOuter, SparseMatMul)
+"""Ops whose arm stores constants in another form than the Graph's."""
 
 
-def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
+def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one arm an op
     """Add the ONNX nodes that compute `node`."""
     op, out = node.op, node.output
-    inputs = [e.read(name) for name in node.inputs] if not isinstance(op, CHANNELS_FIRST) else []
+    if e.is_made(out):
+        return
+    inputs = [e.read(name) for name in node.inputs] if not isinstance(op, READ_BY_ARM) else []
     match op:
         case Conv2d():
             _conv2d(e, op, node.inputs, out)
@@ -101,13 +109,20 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912  one arm an op
         case Slice():
             bounds = [e.ints("start", op.start), e.ints("stop", op.stop), e.ints("axis", op.axis)]
             e.node("Slice", [*inputs, *bounds], out)
+        case SparseMatMul() | SparseAddOuter():
+            emit_sparse(e, op, node.inputs, out)
+        case Quantize():
+            e.linear("Quantize", op.params, op.dtype, inputs[0], out)
+        case Dequantize():
+            e.linear("Dequantize", op.params, e.specs[node.inputs[0]].dtype, inputs[0], out)
         case _:
             assert_never(op)
 
 
 def _matmul(e: Emitter, op: MatMul, inputs: list[str], out: str) -> None:
-    if op.transpose_a or op.transpose_b:
-        e.node("Gemm", inputs, out, transA=int(op.transpose_a), transB=int(op.transpose_b))
+    bias, out = e.bias(out)
+    if bias or op.transpose_a or op.transpose_b:
+        e.node("Gemm", inputs + bias, out, transA=int(op.transpose_a), transB=int(op.transpose_b))
     else:
         e.node("MatMul", inputs, out)
 
@@ -156,9 +171,10 @@ def _conv2d(e: Emitter, op: Conv2d, inputs: tuple[str, ...], out: str) -> None:
     x, w = inputs
     image = e.transposed(x, TO_NCHW, "nchw")
     filters = e.transposed(w, TO_OIHW, "oihw")
+    bias, out = e.bias(out)
     made = e.node(
         "Conv",
-        [image, filters],
+        [image, filters, *bias],
         e.fresh(f"{out}/nchw"),
         kernel_shape=e.specs[w].shape[:2],
         strides=op.strides,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx  # noqa: TID251  this file makes ONNX nodes
 
 from edgelearn.arrays import Array
+from edgelearn.export.onnx_emit_quant import biases, dequantized, linear
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.ops_quant import QuantParams
 from edgelearn.ir.tensor import BATCH
 
 
@@ -26,23 +30,70 @@ class Emitter:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self._constants = graph.constants
+        self.constants = graph.constants
         self._renamed: dict[str, str] = {}
         self._taken = set(graph.specs)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._made: dict[str, str] = {}
+        self._biases = biases(graph)
+        self._sums = {total for total, _ in self._biases.values()}
+        self._dequantized = dequantized(graph)
+        self._moved: dict[tuple[str, str], str] = {}
 
     def read(self, name: str) -> str:
-        """What a value of the Graph is called here; a constant is stored when it is first read."""
-        if name in self._constants and name not in self._renamed:
-            self.initializer(name, self._constants[name])
+        """What a value of the Graph is called here; a constant is stored when it is first read.
+
+        So is what an integer constant means.
+        """
+        if name in self._dequantized and name not in self._renamed:
+            source, params = self._dequantized[name]
+            self._renamed[name] = name
+            self.linear("Dequantize", params, self.specs[source].dtype, self.read(source), name)
+        if name in self.constants and name not in self._renamed:
+            self.initializer(name, self.constants[name])
             self._renamed[name] = name
         return self._renamed.get(name, name)
 
     def transposed(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
         """A value of the Graph with its axes in another order; a constant is stored so."""
-        if name in self._constants:
-            return self.shared(f"{name}/{suffix}", self._constants[name].transpose(perm))
+        if name in self.constants:
+            return self.shared(f"{name}/{suffix}", self.constants[name].transpose(perm))
+        if name in self._dequantized:
+            return self._dequantized_so(name, perm, suffix)
         return self.node("Transpose", [self.read(name)], self.fresh(f"{name}/{suffix}"), perm=perm)
+
+    def _dequantized_so(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
+        """What an integer constant means, stored with its axes in another order."""
+        if (name, suffix) not in self._moved:
+            source, params = self._dequantized[name]
+            integers = self.constants[source].transpose(perm)
+            axis = None if params.axis is None else perm.index(params.axis)
+            stored, out = (
+                self.shared(f"{source}/{suffix}", integers),
+                self.fresh(f"{name}/{suffix}"),
+            )
+            self.linear("Dequantize", replace(params, axis=axis), integers.dtype.name, stored, out)
+            self._moved[name, suffix] = out
+        return self._moved[name, suffix]
+
+    def linear(self, kind: str, params: QuantParams, dtype: str, a: str, output: str) -> None:
+        """Add a QuantizeLinear or DequantizeLinear, to or from integers of `dtype`."""
+        scale, zero_point, attributes = linear(params, dtype)
+        inputs = [a, self.shared("scale", scale)]
+        if zero_point is not None:
+            inputs.append(self.shared("zero_point", zero_point))
+        self.node(f"{kind}Linear", inputs, output, **attributes)
+
+    def bias(self, product: str) -> tuple[list[str], str]:
+        """The int32 bias that belongs into the node of `product`, if any, and what that makes."""
+        if product not in self._biases:
+            return [], product
+        total, bias = self._biases[product]
+        return [self.read(bias)], total
+
+    def is_made(self, name: str) -> bool:
+        """Whether a node before, or one to come, makes `name` without one of its own."""
+        return name in self._sums or name in self._dequantized
 
     def fresh(self, stem: str) -> str:
         """A name that nothing in the model has yet."""
@@ -69,6 +120,12 @@ class Emitter:
             self._shared[key] = self.fresh(stem)
             self.initializer(self._shared[key], value)
         return self._shared[key]
+
+    def once(self, key: str, make: Callable[[], str]) -> str:
+        """What `make` adds under `key`, if nothing was added under it yet."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def ints(self, stem: str, *values: int) -> str:
         """`shared` for a vector of int64, such as a shape or axes."""

@@ -74,8 +74,9 @@ def to_model(
     results = [*names.outputs.items()]
     results += [(s.output, names.states[s.input]) for s in graph.states]
     for old, new in results:
+        name = e.read(old)
         if old != new:
-            e.node("Identity", [e.read(old)], new)
+            e.node("Identity", [name], new)
     sources = (*graph.inputs, *(s.input for s in graph.states))
     body = onnx.helper.make_graph(
         e.nodes,

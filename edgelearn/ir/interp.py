@@ -12,6 +12,8 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Array
 from edgelearn.errors import DataShapeError
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.interp_quant import dequantize, quantize
+from edgelearn.ir.interp_sparse import sparse
 from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, conv_transpose2d, pool2d
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -22,15 +24,19 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Op,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -137,6 +143,12 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = np.concatenate(inputs, axis=op.axis)
         case Slice():
             value = a[_along(a, op.axis, op.start, op.stop)]
+        case SparseMatMul() | SparseAddOuter():
+            value = sparse(op, *inputs)
+        case Quantize():
+            value = quantize(op, a)
+        case Dequantize():
+            value = dequantize(op, a)
         case _:
             assert_never(op)
     return np.asarray(value)

@@ -61,8 +61,9 @@ def add_conv_outer(op: AddConvOuter, w: Array, x: Array, d: Array) -> Array:
 def pool2d(op: Pool2d, x: Array) -> Array:
     """`Pool2d` of images `x` (n, h, w, c)."""
     if op.kind == "max":
-        lowest = _padded(x, op.pads, -np.inf)
-        return _over_places(np.maximum, _windows(lowest, op.kernel, op.strides))
+        lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        padded = _padded(x, op.pads, lowest)
+        return _over_places(np.maximum, _windows(padded, op.kernel, op.strides))
     total = _over_places(np.add, _windows(_padded(x, op.pads, 0), op.kernel, op.strides))
     ones = _padded(np.ones((1, *x.shape[1:3], 1), x.dtype), op.pads, 0)
     mean: Array = total / _over_places(np.add, _windows(ones, op.kernel, op.strides))

@@ -23,6 +23,8 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
+from edgelearn.ir.ops_quant import Dequantize, Quantize
+from edgelearn.ir.ops_sparse import SparseAddOuter, SparseMatMul
 from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
@@ -37,16 +39,20 @@ __all__ = [
     "Concat",
     "Conv2d",
     "ConvTranspose2d",
+    "Dequantize",
     "Gather",
     "MatMul",
     "OneHot",
     "Op",
     "Pool2d",
+    "Quantize",
     "Reduce",
     "ReduceKind",
     "Reshape",
     "Slice",
     "Softmax",
+    "SparseAddOuter",
+    "SparseMatMul",
     "ToInt",
     "Transpose",
     "Unary",
@@ -264,6 +270,10 @@ Op: TypeAlias = (
     | Transpose
     | Concat
     | Slice
+    | SparseMatMul
+    | SparseAddOuter
+    | Quantize
+    | Dequantize
 )
 
 OPS: dict[str, type[Op]] = {kind.__name__: kind for kind in get_args(Op)}

@@ -140,7 +140,10 @@ class AddConvOuter:
 
 @dataclass(frozen=True, slots=True)
 class Pool2d:
-    """The maximum or mean of each window of an image (n, h, w, c); padding is left out of both."""
+    """The maximum or mean of each window of an image (n, h, w, c); padding is left out of both.
+
+    A maximum may be that of quantised elements, which lie in the same order as what they mean.
+    """
 
     kind: PoolKind
     kernel: Pair
@@ -158,9 +161,10 @@ class Pool2d:
         require_positive(self, *(k - pad for k, pad in zip(room, self.pads, strict=True)))
 
     def infer(self, x: TensorSpec) -> TensorSpec:
-        require_float(self, x)
+        if self.kind == "avg" or x.dtype not in ("int8", "uint8"):
+            require_float(self, x)
         height, width = _out_image(self, x, self.kernel)
-        return TensorSpec((x.shape[0], height, width, x.shape[3]))
+        return TensorSpec((x.shape[0], height, width, x.shape[3]), x.dtype)
 
     def macs(self, x: TensorSpec) -> int:
         return 0

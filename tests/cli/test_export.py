@@ -87,10 +87,12 @@ def default_values(path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["model.tflite"], 2, "ends in .onnx"),
-        (["model.c"], 2, "ends in .onnx"),
+        (["model.pb"], 2, "ends in .onnx or .tflite"),
         (["model"], 2, "ends in .onnx"),
         (["model.onnx", "--opset", "9"], 2, "13 to 21"),
+        (["model.onnx", "--batch", "4"], 2, "option --batch"),
+        (["model.tflite", "--opset", "17"], 2, "option --opset"),
+        (["model.tflite", "--batch", "0"], 2, "x>=1"),
         (["model.onnx", "--phase", "dream"], 2, "dream"),
         (["nowhere/model.onnx"], 2, "E2004"),
     ],

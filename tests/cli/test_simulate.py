@@ -90,7 +90,6 @@ def test_without_options_it_is_useful(capsys, model_path, monkeypatch):
         (["--device", "rpi-4b", "--batch", "0"], 2, "E2006"),
         (["--runtime", "tflit"], 2, "write 'tflite'"),
         (["--precision", "int4"], 2, "int4"),
-        (["--device", "rpi-zero-w", "--precision", "int8"], 2, "--precision float32"),
     ],
 )
 def test_mistakes(capsys, model_path, args, code, says):
@@ -135,6 +134,13 @@ def test_an_interval_is_shown_and_explained(capsys, tmp_path):
     assert "bound:" not in printed.err
     [report] = simulated(capsys, *args, "--threads", "4")
     assert report["source"].startswith("github:")
+
+
+def test_nothing_known_of_int8_is_said(capsys, tmp_path):
+    convolutions(tmp_path / "tall.onnx", 1)
+    args = [str(tmp_path / "tall.onnx"), "--device", "rpi-zero-w", "--precision", "int8"]
+    assert cli.run(["simulate", *args]) == 0
+    assert re.search(r"unknown +bound", capsys.readouterr().out)
 
 
 def test_200_nodes_take_less_than_a_second_of_processor_time(tmp_path):

@@ -37,8 +37,8 @@ def test_every_command_and_program_runs(tmp_path, monkeypatch, digits, capfd):
     assert typed >= 6
     for body in blocks("python"):
         subprocess.run([sys.executable, "-c", body], check=True)
-    learned = np.load("learned.npz")
-    assert learned["dense1.w"].shape == (64, 128)
+    for name in ("learned.npz", "learned_tflite.npz"):
+        assert np.load(name)["dense1.w"].shape == (64, 128)
 
 
 def test_the_recipe_is_one():

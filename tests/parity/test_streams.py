@@ -137,16 +137,16 @@ def test_export_writes_a_stream_that_was_run_over_real_sequences(stream_file, di
 
 
 def test_a_stream_that_computes_something_else_is_not_kept(stream_file, monkeypatch, capsys):
-    from edgelearn.export import exporter
+    from edgelearn.export import onnx_target
 
     model, out = stream_file
-    right = exporter.to_bytes
+    right = onnx_target.to_bytes
 
     def wrong(graph, **options):
         states = tuple(replace(state, init=state.init + np.float32(0.01)) for state in graph.states)
         return right(replace(graph, states=states), **options)
 
-    monkeypatch.setattr(exporter, "to_bytes", wrong)
+    monkeypatch.setattr(onnx_target, "to_bytes", wrong)
     assert edgelearn(["export", str(out), "--model", str(model), "--form", "stream"]) == 1
     assert not out.exists()
     assert "E1001" in capsys.readouterr().err

@@ -20,10 +20,12 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
@@ -32,9 +34,12 @@ from edgelearn.ir.ops import (
     Transpose,
     Unary,
 )
+from edgelearn.ir.ops_quant import QuantParams
 
 F = TensorSpec
 I64 = "int64"
+ONE = QuantParams((1.0,), (0,))
+TWO = QuantParams((1.0, 2.0), (0, 0), 1)
 
 
 def zeros(*shape):
@@ -227,6 +232,18 @@ REFUSED = [
     (Slice(0, -1, 1), A),
     (Slice(2, 0, 1), A),
     (Slice(0, 0, 1), F((BATCH, 3))),
+    (Pool2d("avg", (2, 2)), F((BATCH, 8, 8, 4), "int8")),
+    (Pool2d("max", (2, 2)), F((BATCH, 8, 8, 4), "int32")),
+    (Quantize(ONE), F((2, 3), "int8")),
+    (Quantize(QuantParams((1.0,), (128,))), A),
+    (Quantize(QuantParams((1.0,), (-1,)), "uint8"), A),
+    (Quantize(TWO), F((BATCH, 3))),
+    (Quantize(TWO), F((BATCH,))),
+    (Dequantize(ONE), A),
+    (Dequantize(ONE), F((2, 3), "int64")),
+    (Dequantize(QuantParams((1.0,), (256,))), F((2, 3), "uint8")),
+    (Dequantize(QuantParams((1.0,), (1,))), F((2, 3), "int32")),
+    (Dequantize(TWO), F((2, 3), "int8")),
 ]
 
 
@@ -256,6 +273,15 @@ def test_ops_refuse_inputs_that_do_not_fit(case):
         lambda: ConvTranspose2d((8, 8), strides=(0, 1)),
         lambda: ConvTranspose2d((8, 8), pads=(0, -1, 0, 0)),
         lambda: Concat(0, arity=0),
+        lambda: Quantize(ONE, "int32"),
+        lambda: QuantParams((0.0,), (0,)),
+        lambda: QuantParams((-1.0,), (0,)),
+        lambda: QuantParams((np.inf,), (0,)),
+        lambda: QuantParams((np.nan,), (0,)),
+        lambda: QuantParams((1.0, 1.0), (0, 0)),
+        lambda: QuantParams((1.0, 1.0), (0,), 0),
+        lambda: QuantParams((), (), 0),
+        lambda: QuantParams((1.0, 1.0), (0, 0), -1),
     ],
 )
 def test_settings_of_ops_that_are_none(make):
@@ -293,6 +319,10 @@ ACCEPTED = [
     (Concat(1, arity=3), F((2, 1)), F((2, 2)), F((2, 3)), F((2, 6)), 0),
     (Slice(-1, 1, 3), F((5, 3)), F((5, 2)), 0),
     (Transpose((1, 0)), F((5, 3)), F((3, 5)), 0),
+    (Pool2d("max", (2, 2)), F((1, 3, 3, 4), "int8"), F((1, 2, 2, 4), "int8"), 0),
+    (Quantize(ONE), F((BATCH, 3)), F((BATCH, 3), "int8"), None),
+    (Quantize(TWO, "uint8"), F((5, 2)), F((5, 2), "uint8"), 0),
+    (Dequantize(ONE), F((5, 3), "int32"), F((5, 3)), 0),
 ]
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edgelearn.errors import ModelFileError, ParityError, UnknownName
-from edgelearn.export import exporter
-from edgelearn.export.exporter import export_onnx
+from edgelearn.export import onnx_target
+from edgelearn.export.exporter import export
 from edgelearn.export.verify import (
     TRAIN_STEPS,
     compare,
@@ -49,7 +49,7 @@ def bundle():
 
 @pytest.mark.parametrize("phase", ["infer", "train"])
 def test_a_right_file_is_kept(phase, tmp_path):
-    done = export_onnx(bundle(), phase, tmp_path / "m.onnx")
+    done = export(bundle(), phase, tmp_path / "m.onnx")
     assert (tmp_path / "m.onnx").stat().st_size == done.bytes
     assert done.max_abs_error["onnxruntime"] < 1e-6
 
@@ -57,30 +57,30 @@ def test_a_right_file_is_kept(phase, tmp_path):
 @pytest.mark.parametrize("phase", ["infer", "train"])
 def test_a_wrong_file_is_not_kept(phase, tmp_path, monkeypatch):
     (tmp_path / "m.onnx").write_text("old")
-    right = exporter.to_bytes
+    right = onnx_target.to_bytes
 
     def wrong(graph, **options):
         constants = {name: value + SHIFT for name, value in graph.constants.items()}
         states = tuple(replace(state, init=state.init + SHIFT) for state in graph.states)
         return right(replace(graph, constants=constants, states=states), **options)
 
-    monkeypatch.setattr(exporter, "to_bytes", wrong)
+    monkeypatch.setattr(onnx_target, "to_bytes", wrong)
     with pytest.raises(ParityError, match="onnxruntime"):
-        export_onnx(bundle(), phase, tmp_path / "m.onnx")
+        export(bundle(), phase, tmp_path / "m.onnx")
     assert (tmp_path / "m.onnx").read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
 
 
 def test_a_file_that_the_runtime_refuses_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(exporter, "to_bytes", lambda *_, **__: b"nothing")
+    monkeypatch.setattr(onnx_target, "to_bytes", lambda *_, **__: b"nothing")
     with pytest.raises(ModelFileError):
-        export_onnx(bundle(), "infer", tmp_path / "m.onnx")
+        export(bundle(), "infer", tmp_path / "m.onnx")
     assert not any(tmp_path.iterdir())
 
 
 def test_an_unknown_phase_is_named(tmp_path):
     with pytest.raises(UnknownName, match="dream"):
-        export_onnx(bundle(), "dream", tmp_path / "m.onnx")
+        export(bundle(), "dream", tmp_path / "m.onnx")
 
 
 def test_real_samples_are_fed_all_at_once_and_alone():
@@ -114,13 +114,13 @@ def test_made_up_indices_lie_in_the_table():
 
 def test_an_error_in_the_states_alone_is_seen():
     graph = train_graph()
-    session = runtime.OnnxSession(exporter.to_bytes(graph))
+    session = runtime.OnnxSession(onnx_target.to_bytes(graph))
 
     def forgetful(feeds):
         got = session.run(feeds)
         return {**got, "w.next": feeds.get("w", graph.states[0].init)}
 
-    names = exporter.names_of(graph)
+    names = onnx_target.names_of(graph)
     parity = compare(graph, *names, forgetful, golden_steps(graph, bundle().extra))
     assert parity.max_abs_error > 1e-3
 
@@ -143,3 +143,9 @@ def test_error_measure(want, got, error):
 
 def test_another_dtype_is_an_error():
     assert error_between(np.zeros(2, np.float32), np.zeros(2, np.float64)) == np.inf
+
+
+def test_a_file_of_a_fixed_batch_is_fed_just_that_many_and_all_samples():
+    feeds = [*golden_steps(train_graph(), bundle().extra, batch=3)]
+    assert {len(f["x"]) for f in feeds} == {3}
+    assert {row.tobytes() for f in feeds for row in f["x"]} == {row.tobytes() for row in X}

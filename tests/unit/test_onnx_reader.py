@@ -152,11 +152,11 @@ def test_real_networks(name, millions, models, tmp_path):
 
 
 def test_training_step_of_a_real_model_comes_back(model_path, tmp_path):
-    from edgelearn.export.exporter import export_onnx
+    from edgelearn.export.exporter import export
     from edgelearn.ir import store
 
     bundle = store.read(model_path)
-    export_onnx(bundle, "train", tmp_path / "step.onnx")
+    export(bundle, "train", tmp_path / "step.onnx")
     again = read_bundle(tmp_path / "step.onnx")
     before, after = bundle.graphs["train"], again.graphs["train"]
     assert [type(n.op) for n in after.nodes] == [type(n.op) for n in before.nodes]

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgelearn.errors import OptionError, UnknownName
+from edgelearn.errors import UnknownName
 from edgelearn.ir import Builder
-from edgelearn.ir.ops import AddOuter
+from edgelearn.ir.ops import AddOuter, Conv2d, Dequantize, Quantize
+from edgelearn.ir.ops_quant import QuantParams
 from firmware_sim.calibration import Fit, choose, core, read_fits, read_pools, require_runtime
 from firmware_sim.costs import AMOUNTS, amounts
 from firmware_sim.devices import device_ids, read_device
@@ -114,10 +115,23 @@ def test_energy_has_an_interval_where_power_was_measured():
     assert other.energy_low_j is other.energy_high_j is None
 
 
-def test_int8_needs_measurements_on_such_cores():
+def test_of_int8_no_bound_is_known_where_nothing_was_measured():
     assert simulate(SQUEEZENET, read_device("rpi-4b"), precision="int8").basis == "calibrated"
-    with pytest.raises(OptionError, match="measurements in int8"):
-        simulate(SQUEEZENET, read_device("rpi-zero-w"), precision="int8")
+    report = simulate(SQUEEZENET, read_device("rpi-zero-w"), precision="int8")
+    assert (report.basis, report.bound_s, report.latency_high_s) == ("bound", 0, None)
+
+
+def test_a_quantised_graph_is_int8_and_costs_no_conversion():
+    quant = QuantParams((0.5,), (0,))
+    b = Builder("q")
+    w = b.apply(Dequantize(quant), b.constant("w", np.ones((3, 3, 8, 8), np.int8)))
+    x = b.apply(Dequantize(quant), b.input("x", (1, 9, 9, 8), "int8"))
+    y = b.unary("relu", b.apply(Conv2d(), x, w))
+    graph = b.graph([b.apply(Quantize(quant), y)])
+    [kernel] = kernels(graph)
+    assert (kernel.kind, kernel.nodes, kernel.weights, kernel.inputs) == ("conv3x3", 2, 576, 648)
+    assert simulate(graph, read_device("rpi-4b")).precision == "int8"
+    assert simulate(SQUEEZENET, read_device("rpi-4b")).precision == "float32"
 
 
 def test_unknown_runtimes_are_refused():

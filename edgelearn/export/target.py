@@ -1,0 +1,90 @@
+"""What every target of an export is made of: a draft, and the runtimes that judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from edgelearn.export.verify import Runner
+from edgelearn.ir.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the caller may choose; None leaves it to the target.
+
+    Attributes
+    ----------
+    opset : int, optional
+        The version of the ONNX operators.
+    batch : int, optional
+        The number of samples of one run, for targets whose shapes are fixed.
+    dense : bool, optional
+        Whether pruned matrices are stored with their zeros; of targets that have another form.
+    """
+
+    opset: int | None = None
+    batch: int | None = None
+    dense: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file that nothing has run yet.
+
+    Attributes
+    ----------
+    content : bytes
+    outputs, states : mapping of str to str
+        What the file calls each output, and the next value of each state.
+    batch : int, optional
+        The number of samples of one run, if the file fixes it.
+    refused : tuple of str
+        Runtimes that must not be given this file, each with the reason.
+    """
+
+    content: bytes
+    outputs: Mapping[str, str]
+    states: Mapping[str, str]
+    batch: int | None = None
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One way to run a draft: a runtime with one of its delegates.
+
+    Attributes
+    ----------
+    name, version : str
+    run : callable
+        One run: inputs and states in, outputs by name out. States left out start at their
+        first values.
+    """
+
+    name: str
+    version: str
+    run: Runner
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A format that is written.
+
+    Attributes
+    ----------
+    format : str
+        Its name, as in the keys of `edgelearn.export.verify.TOLERANCES`.
+    options : frozenset of str
+        The fields of `Options` that mean something here.
+    draft : callable
+        The file of a Graph, with what it shall say of itself.
+    lanes : callable
+        Every installed runtime and delegate, with the draft loaded. At least one, or it raises
+        `MissingRuntime`: what nothing here can run is not handed over.
+    """
+
+    format: str
+    options: frozenset[str]
+    draft: Callable[[Graph, Mapping[str, str], Options], Draft]
+    lanes: Callable[[Draft], Iterator[Lane]]
