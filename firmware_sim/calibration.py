@@ -18,7 +18,7 @@ from edgelearn.arrays import Array
 from edgelearn.errors import unknown
 from edgelearn.strict import convert, parse_toml
 from firmware_sim.costs import AMOUNTS, Amount, Precision
-from firmware_sim.devices import DeviceProfile
+from firmware_sim.devices import DeviceProfile, device_ids, read_device
 
 Basis: TypeAlias = Literal["calibrated", "transferred", "zero-shot", "extrapolated", "bound"]
 CpuClass: TypeAlias = Literal["in-order", "out-of-order", "carmel", "dot-product", "mcu"]
@@ -178,15 +178,16 @@ def choose(
     """The best that is known; None if nothing was measured on such cores.
 
     Without a `runtime` the one with most measurements on the device, else any. A name without
-    version is its newest.
+    version is its newest. A profile of the user's own that bears a known name is another device.
 
     >>> from firmware_sim.devices import read_device
     >>> choose(read_device("rpi-4b"), "ncnn", "float32", 1).basis
     'calibrated'
     """
+    known = profile.id in device_ids() and profile == read_device(profile.id)
     measured = [
         fit
-        for fit in read_fits(profile.id)
+        for fit in (read_fits(profile.id) if known else [])
         if (fit.precision, fit.threads) == (precision, threads)
         and (runtime is None or runtime in (fit.runtime, family(fit.runtime)))
     ]

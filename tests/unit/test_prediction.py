@@ -73,6 +73,17 @@ def test_what_a_prediction_is_based_on(device, runtime, threads, basis):
     assert sum(n.seconds for n in report.nodes) == pytest.approx(report.latency_s)
 
 
+def test_a_changed_profile_is_another_device(tmp_path):
+    source = Path(__file__).parents[2] / "firmware_sim" / "profiles" / "rpi-4b.toml"
+    mine = tmp_path / "rpi-4b.toml"
+    mine.write_text(source.read_text(encoding="utf-8").replace("1.8e9", "2.1e9"), encoding="utf-8")
+    known = choose(read_device("rpi-4b"), "ncnn", "float32", 1)
+    other = choose(read_device(str(mine)), "ncnn", "float32", 1)
+    assert (known.basis, other.basis) == ("calibrated", "transferred")
+    mine.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    assert choose(read_device(str(mine)), "ncnn", "float32", 1).basis == "calibrated"
+
+
 def test_a_name_without_version_is_the_newest():
     profile = read_device("rpi-4b")
     assert choose(profile, "tflite", "float32", 4).runtime == "tflite-2.7.1"
