@@ -13,7 +13,8 @@ PUBLISHED = {
     "alexnet": (724, 61.0),
     "vgg16": (15_470, 138.4),
     "googlenet": (1_582, 7.0),
-    "squeezenet": (388, 1.24),  # 349 at 224 pixels
+    "squeezenet": (388, 1.24),
+    "squeezenet-224-1000": (349, 1.24),
     "resnet18": (1_814, 11.7),
     "resnet50": (4_089, 25.5),
     "resnet50-stride-first": (3_858, 25.5),

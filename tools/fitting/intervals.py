@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgelearn.arrays import Array
 from fitting.evaluation import Residual
 from fitting.settings import Setting
 
@@ -32,7 +33,7 @@ def spreads(residuals: Sequence[Residual]) -> dict[str, float]:
         common = float(np.median([e for s in members for e in errors[s]]))
         scales = {s: _drawn(errors[s], common) for s in members}
         relative = np.concatenate([np.array(errors[s]) / scales[s] for s in members])
-        tail = upper(relative)
+        tail = upper(relative, len({row.network for s in members for row in s.rows}))
         found.update({s.name: tail * scales[s] for s in members})
     return found
 
@@ -42,9 +43,12 @@ def _drawn(errors: list[float], common: float) -> float:
     return (len(errors) * own + SHARED_ROWS * common) / (len(errors) + SHARED_ROWS)
 
 
-def upper(errors: np.ndarray) -> float:
-    """What 9 of 10 do not exceed; one more is counted for the one to come."""
-    share = min(1.0, COVERAGE * (1 + 1 / len(errors)))
+def upper(errors: Array, independent: int | None = None) -> float:
+    """What 9 of 10 do not exceed; one more is counted for the one to come.
+
+    Rows of one network, or of one device, err together: `independent` says how many there are.
+    """
+    share = min(1.0, COVERAGE * (1 + 1 / (independent or len(errors))))
     return float(np.quantile(errors, share))
 
 

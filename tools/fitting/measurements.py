@@ -21,13 +21,23 @@ ALL_CORES = {"rpi-4b": 4, "jetson-agx-xavier": 8}
 """MLPerf's TFLite and ArmNN rows that leave out the threads used all cores, as those that say."""
 SUSPECT = ("rk3588", "raspberry-pi-3")
 """Rows of large and of small cores, and none says which; rows that name another board's cores."""
+CORES = {"STM32H747I-DISCO": "Cortex-M7", "B-U585I-IOT02A": "Cortex-M33"}
+"""Of boards whose rows name no core."""
+ZOO_NAMES = {  # of ST's model zoo, trained for flowers of five kinds
+    "mobilenet_v1_0.25_224_fft_int8.tflite": "mobilenet-v1-0.25-224-5",
+    "mobilenet_v1_0.5_224_fft_int8.tflite": "mobilenet-v1-0.5-224-5",
+    "mobilenet_v2_0.35_224_fft_int8.tflite": "mobilenet-v2-0.35-224-5",
+    "resnet_v1_8_32_tfs_int8.tflite": "resnet8_cifar10",
+    "squeezenetv1.1_128_tfs_int8.tflite": "squeezenet-128-5",
+    "squeezenetv1.1_224_tfs_int8.tflite": "squeezenet-224-5",
+}  # fmt: skip
 NCNN_NAMES = {
     "mobilenet": "mobilenet-v1-1.0-224", "mobilenet_v2": "mobilenet-v2-1.0-224",
     "mobilenet_v3": "mobilenet-v3-large-port", "resnet50": "resnet50-stride-first",
 }  # fmt: skip
 
 MCU_RUNTIMES = (  # in the runtime's or the device's text; a group is the version
-    (r"X-CUBE-AI[ -]v?(\d+\.\d+)", "cube-ai"),
+    (r"(?:X-CUBE-AI|STM32Cube\.AI)[ -]v?(\d+\.\d+)", "cube-ai"),
     (r"\(HALE\) version (\d+\.\d+(?:\.\d+)?)", "hale"),
     (r"Plumerai Inference Engine ?([\d.]+)?", "plumerai"),
     (r"microtvm[_-]cmsis", "microtvm-cmsis-nn"),
@@ -121,12 +131,14 @@ def _runtime(text: str, device: str) -> str | None:
 
 def _cpu(text: str) -> str:
     """The cores; of two clusters the first, which is the larger."""
-    return re.sub("[®™]", "", text).split(" + ")[0]
+    return re.sub("[®™]", "", CORES.get(text, text)).split(" + ")[0]
 
 
 def _network(model: str, runtime: str) -> str:
     if runtime == "ncnn":
         return NCNN_NAMES.get(model, model)
+    if model in ZOO_NAMES:
+        return ZOO_NAMES[model]
     name = re.sub(r"-?(non-)?quantized-?", "", model)
     name = re.sub(r"_(float|uint8)$", "", name)
     return "mobilenet-v1-1.0-224" if name == "mobilenet" else name

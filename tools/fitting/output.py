@@ -74,7 +74,9 @@ def transfers(
         for runtime in sorted({runtime_family(r.setting) for r in residuals}):
             own = [s for s in members if runtime_family(s) == runtime]
             errors = [abs(r.log) for r in residuals if runtime_family(r.setting) == runtime]
-            found.append((_facts(runtime, own, networks, errors), portable(own, pools[key])))
+            devices = len({s.device for s in own})
+            facts = _facts(runtime, own, networks, upper(np.array(errors), devices))
+            found.append((facts, portable(own, pools[key])))
     return found, tested
 
 
@@ -97,12 +99,13 @@ def unknown_runtimes(
         if not errors:
             continue
         fitted = fit_pool({s.name: s.sample(networks) for s in group}, rounds=20)
-        found.append((_facts(ANY_RUNTIME, group, networks, errors), portable(group, fitted)))
+        facts = _facts(ANY_RUNTIME, group, networks, upper(np.array(errors)))
+        found.append((facts, portable(group, fitted)))
     return found, tested
 
 
 def _facts(
-    runtime: str, members: Sequence[Setting], networks: Networks, errors: list[float]
+    runtime: str, members: Sequence[Setting], networks: Networks, spread: float
 ) -> dict[str, object]:
     first = members[0]
     return {
@@ -112,7 +115,7 @@ def _facts(
         "many": first.threads > 1,
         "devices": sorted({s.device for s in members}),
         "rows": sum(len(s.rows) for s in members),
-        "spread": _rounded(upper(np.array(errors))),
+        "spread": _rounded(spread),
         **networks.reach(members),
     }
 

@@ -32,7 +32,8 @@ COVERAGE = """
 ## Do intervals hold what they promise?
 
 An interval's width is taken from errors on other networks. Of the held-out rows it contained
-{network:.1%} (a network held out) and {family:.1%} (its family held out).
+{network:.1%} (a network held out) and {family:.1%} (its family held out). Where fewer than ten
+networks were measured, as on microcontrollers (mcu), it takes in the largest error there was.
 
 | measured | a network held out | its family held out |
 |---|---|---|

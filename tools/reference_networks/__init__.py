@@ -57,15 +57,19 @@ NETWORKS: dict[str, tuple[str, Callable[[], Graph]]] = {
 def network(name: str) -> tuple[str, Graph] | None:
     """The family and the Graph of the network `name`; None if it is not known.
 
+    Sized ones are called FAMILY-WIDTH-PIXELS or, of other than ImageNet's classes, -CLASSES.
+
     >>> network("mobilenet-v1-0.25-128")[0]
     'mobilenet-v1'
     """
     if name in NETWORKS:
         family, make = NETWORKS[name]
         return family, make()
-    if parts := re.fullmatch(r"(mobilenet-v[12])-([\d.]+)-(\d+)", name):
+    if parts := re.fullmatch(r"(mobilenet-v[12])-([\d.]+)-(\d+)(?:-(\d+))?", name):
         make_sized = mobilenets.v1 if parts[1] == "mobilenet-v1" else mobilenets.v2
-        return parts[1], make_sized(float(parts[2]), int(parts[3]))
+        return parts[1], make_sized(float(parts[2]), int(parts[3]), int(parts[4] or 1001))
+    if parts := re.fullmatch(r"squeezenet-(\d+)-(\d+)", name):
+        return "squeezenet", classics.squeezenet(int(parts[1]), int(parts[2]))
     if parts := re.fullmatch(r"mobilenet-v3-(large|small|small-minimalistic)_224_([\d.]+)", name):
         rows = mobilenets.LARGE if parts[1] == "large" else mobilenets.SMALL
         minimal = parts[1].endswith("minimalistic")

@@ -84,7 +84,7 @@ def squeeze_body(net: Net) -> list[str]:
     return maps
 
 
-def squeezenet() -> Graph:
-    net = Net("squeezenet", 227, 227, 3)
-    x = net.conv(squeeze_body(net)[-1], 1000)
+def squeezenet(size: int = 227, classes: int = 1000) -> Graph:
+    net = Net("squeezenet", size, size, 3)
+    x = net.conv(squeeze_body(net)[-1], classes)
     return net.graph(net.b.softmax(net.global_pool(x)))
