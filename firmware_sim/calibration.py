@@ -147,6 +147,12 @@ def read_fits(device: str) -> list[Fit]:
     return convert(parse_toml(file.read_bytes(), where), _Fits, where).fits
 
 
+def fits_of(profile: DeviceProfile) -> list[Fit]:
+    """The fits of the device of `profile`; of a changed profile none, whatever its name."""
+    known = profile.id in device_ids() and profile == read_device(profile.id)
+    return read_fits(profile.id) if known else []
+
+
 def read_pools() -> list[Pool]:
     """What is known of classes of cores."""
     where = "calibration '_transfer.toml'"
@@ -184,10 +190,9 @@ def choose(
     >>> choose(read_device("rpi-4b"), "ncnn", "float32", 1).basis
     'calibrated'
     """
-    known = profile.id in device_ids() and profile == read_device(profile.id)
     measured = [
         fit
-        for fit in (read_fits(profile.id) if known else [])
+        for fit in fits_of(profile)
         if (fit.precision, fit.threads) == (precision, threads)
         and (runtime is None or runtime in (fit.runtime, family(fit.runtime)))
     ]

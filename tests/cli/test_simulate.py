@@ -170,4 +170,5 @@ def test_one_device_shows_every_source(capsys):
     assert cli.run(["devices", "rpi-4b"]) == 0
     shown = capsys.readouterr().out
     assert "clock_hz = 1.8e+09 (high): github.com/ThomasKaiser/sbc-bench" in shown
+    assert re.search(r"measured with ncnn, float32, threads 1: 22 networks, within .*Tencent", shown)
     assert cli.run(["devices", "rpi-9"]) == 2
