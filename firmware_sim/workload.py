@@ -27,6 +27,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Op,
@@ -225,7 +226,7 @@ def _kind(op: Op, shape: dict[str, int]) -> Kind:
             return "dense"
         case Pool2d() | Reduce() | Softmax():
             return "pool"
-        case Unary() | Binary() | ApplyMask() | Quantize() | Dequantize():
+        case Unary() | Binary() | ApplyMask() | Keep() | Quantize() | Dequantize():
             return "elementwise"
         case (
             Concat()

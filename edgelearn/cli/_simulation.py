@@ -11,9 +11,11 @@ import click
 
 from edgelearn.cli import _subject
 from edgelearn.cli._output import human_bytes, human_seconds, table
+from edgelearn.ir import Graph
+from edgelearn.passes.reorder import reorder
 from firmware_sim.calibration import Basis, require_runtime
 from firmware_sim.costs import Precision
-from firmware_sim.devices import read_device
+from firmware_sim.devices import DeviceProfile, read_device
 from firmware_sim.report import SimReport, simulate
 
 MEMORY_NOTES: Final = (
@@ -58,18 +60,26 @@ def run(file: Path, devices: Sequence[str], phase: str | None, how: How) -> list
     subject = _subject.from_file(file)
     graphs = {phase: subject.graph(phase)} if phase else subject.graphs
     return [
-        simulate(
-            graph,
-            profile,
-            phase=name,
-            threads=how.threads,
-            batch=subject.batch_of(name) if how.batch is None else how.batch,
-            runtime=how.runtime or (UNMEASURED if name == "train" else None),
-            precision=how.precision,
-        )
+        _report(subject, name, graph, profile, how)
         for profile in profiles
         for name, graph in graphs.items()
     ]
+
+
+def _report(
+    subject: _subject.Subject, phase: str, graph: Graph, profile: DeviceProfile, how: How
+) -> SimReport:
+    batch = subject.batch_of(phase) if how.batch is None else how.batch
+    suits = how.batch is None or how.batch < 1 or phase != "train"
+    return simulate(
+        graph if suits else reorder(graph, batch),
+        profile,
+        phase=phase,
+        threads=how.threads,
+        batch=batch,
+        runtime=how.runtime or (UNMEASURED if phase == "train" else None),
+        precision=how.precision,
+    )
 
 
 def show(title: str, reports: Sequence[SimReport]) -> None:

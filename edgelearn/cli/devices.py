@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 @click.argument("device", required=False)
 @json_option
 def command(device: str | None, as_json: bool) -> None:
-    """List the devices that 'simulate' and 'check' know, or every number known of DEVICE
-    and the runtimes that were measured on it.
+    """List the devices that 'simulate' and 'check' know, or all that is known of DEVICE.
 
     \b
     Example:

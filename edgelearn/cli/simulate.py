@@ -43,6 +43,7 @@ DEFAULT_DEVICES = ("rpi-zero-2w", "rpi-4b", "jetson-nano", "stm32h743")
 @click.option(
     "--batch", type=int, help="Samples in one run. Default: 1, and in training the recipe's."
 )
+@click.option("--explain", is_flag=True, help="Also show where time and bytes go, by node.")
 @json_option
 def command(
     file: Path,
@@ -52,6 +53,7 @@ def command(
     phase: str | None,
     threads: int,
     batch: int | None,
+    explain: bool,
     as_json: bool,
 ) -> None:
     """Say what the model in FILE needs on each device: memory, time, energy.
@@ -64,8 +66,14 @@ def command(
       edgelearn simulate model.onnx --device rpi-4b --runtime tflite --threads 4
       edgelearn simulate model.onnx --device ./my-board.toml
     """
-    from edgelearn.cli import _simulation
+    from edgelearn.cli import _parts, _simulation
 
     how = _simulation.How(runtime, precision, threads, batch)
     reports = _simulation.run(file, devices, phase, how)
-    emit([asdict(r) for r in reports], as_json, lambda: _simulation.show(str(file), reports))
+
+    def show() -> None:
+        _simulation.show(str(file), reports)
+        if explain:
+            _parts.show(reports)
+
+    emit([asdict(r) for r in reports], as_json, show)

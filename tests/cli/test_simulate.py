@@ -136,6 +136,19 @@ def test_an_interval_is_shown_and_explained(capsys, tmp_path):
     assert report["source"].startswith("github:")
 
 
+def test_explain_shows_where_the_time_goes(capsys, tmp_path):
+    convolutions(tmp_path / "tall.onnx", 20)
+    args = [str(tmp_path / "tall.onnx"), "--device", "rpi-4b", "--runtime", "ncnn"]
+    assert cli.run(["simulate", *args, "--explain"]) == 0
+    shown = capsys.readouterr().out.partition("where the time goes")[2]
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", shown)]
+    assert len(shares) == 16, "15 nodes and the rest"
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert "others" in shown
+    [report] = simulated(capsys, *args)
+    assert report["latency_s"] == pytest.approx(sum(n["seconds"] for n in report["nodes"]))
+
+
 def test_nothing_known_of_int8_is_said(capsys, tmp_path):
     convolutions(tmp_path / "tall.onnx", 1)
     args = [str(tmp_path / "tall.onnx"), "--device", "rpi-zero-w", "--precision", "int8"]
@@ -170,5 +183,7 @@ def test_one_device_shows_every_source(capsys):
     assert cli.run(["devices", "rpi-4b"]) == 0
     shown = capsys.readouterr().out
     assert "clock_hz = 1.8e+09 (high): github.com/ThomasKaiser/sbc-bench" in shown
-    assert re.search(r"measured with ncnn, float32, threads 1: 22 networks, within .*Tencent", shown)
+    assert re.search(
+        r"measured with ncnn, float32, threads 1: 22 networks, within .*Tencent", shown
+    )
     assert cli.run(["devices", "rpi-9"]) == 2
