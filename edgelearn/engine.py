@@ -259,12 +259,12 @@ def train_step(
 def working_set_bytes(network: Network, batch: int, *, keep_all: bool = False) -> int:
     """Bytes of our own arrays while training.
 
-    Parameters, their masks, what the optimiser remembers of them, projections, normaliser,
+    Parameters, their masks or places, what the optimiser remembers, projections, normaliser,
     buffers. The data set is not in it: a device holds a batch of it at a time. `keep_all` as for
     `Buffers`.
     """
     stored = sum(value.nbytes for value in network.stored().values())
-    masks = sum(mask.nbytes for block in network.blocks for mask in block.masks.values())
+    masks = sum(block.masks_bytes for block in network.blocks)
     fixed = sum(p.nbytes for p in network.fixed())
     normalizer = 0 if network.normalizer is None else network.normalizer.nbytes
     outputs = 0 if network.outputs is None else network.outputs.nbytes

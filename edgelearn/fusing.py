@@ -10,6 +10,7 @@ import numpy as np
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array
 from edgelearn.block import Block
+from edgelearn.layers import places_of
 from edgelearn.layers.dense import LOOP_BATCH, Dense
 from edgelearn.losses import AbsoluteDistance, CrossEntropy, Likelihood, Loss, SquaredDistance
 from edgelearn.readout import Workspace
@@ -26,6 +27,8 @@ def fused_step(block: Block, out: F32, space: Workspace) -> FusedStep | None:
     layer, readout = block.layer, block.readout
     if len(out) > LOOP_BATCH or not isinstance(layer, Dense) or readout is None:
         return None
+    if places_of(block.params):
+        return None  # of pruned weights only those that are left are held
     judging = _judging(readout.loss)
     if judging is None or (readout.held is None and not readout.is_head):
         return None

@@ -28,14 +28,18 @@ from edgelearn.ir.ops import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Dequantize,
     Gather,
     MatMul,
     OneHot,
     Pool2d,
+    Quantize,
     Reduce,
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -91,6 +95,8 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
         case AddConvOuter():
             return add_conv_outer(e, op, names, shape)
         case Pool2d():
+            if e.specs[names[0]].dtype != "float32":
+                raise _integers(e, node)
             return pool2d(e, op, e.read(names[0]), shape)
         case MatMul():
             return _matmul(e, op, names, shape)
@@ -131,8 +137,26 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
             return e.make("CONCATENATION", parts, shape, options, dtype=dtype)
         case Slice():
             return _slice(e, op, names[0], shape)
+        case SparseMatMul() | SparseAddOuter():
+            raise UnsupportedOp(
+                f"node {node.output!r}, op {type(op).__name__}",
+                expected="dense matrices",
+                got="one that was made sparse",
+                fix="write the Graph as it was before edgelearn.passes.sparsify",
+            )
+        case Quantize() | Dequantize():
+            raise _integers(e, node)
         case _:
             assert_never(op)
+
+
+def _integers(e: Emitter, node: Node) -> UnsupportedOp:
+    return UnsupportedOp(
+        f"node {node.output!r}, op {type(node.op).__name__}",
+        expected="a model of floats: integers are not written to TFLite",
+        got=f"{node.inputs[0]!r}, {e.specs[node.inputs[0]]}",
+        fix="export to .onnx",
+    )
 
 
 def _matmul(e: Emitter, op: MatMul, names: tuple[str, ...], shape: Shape) -> int:

@@ -16,7 +16,9 @@ from edgelearn.ir.tensor import BATCH
 from edgelearn.layers import _activations
 from edgelearn.layers._activations import GAINS, Activation
 from edgelearn.layers._base import Names, Params, Trace
+from edgelearn.layers._kept import places_of
 from edgelearn.rng import Stream, uniform
+from edgelearn.sparsity.matrix import Places
 from edgelearn.views import Whole
 
 LOOP_BATCH: Final = 8
@@ -66,21 +68,27 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def scratch_size(self, in_shape: Shape, batch: int) -> int:
         return 0 if batch <= LOOP_BATCH else block_size(math.prod(in_shape), self.units)
 
+    @property
+    def sparse(self) -> tuple[str, ...]:
+        return ("w",)
+
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
-        x = x.reshape(len(x), -1)
-        code = self.code
-        if len(x) <= LOOP_BATCH:
-            kernels.dense.forward(x, params["w"], params["b"], code, out)
+        x, kept = x.reshape(len(x), -1), places_of(params).get("w")
+        if kept is None and len(x) <= LOOP_BATCH:
+            kernels.dense.forward(x, params["w"], params["b"], self.code, out)
+            return Trace(x, out)
+        if kept is not None:
+            kept.product(params["w"], x, out)
         else:
             np.matmul(x, params["w"], out=out)
-            kernels.dense.activate(params["b"], code, out)
+        kernels.dense.activate(params["b"], self.code, out)
         return Trace(x, out)
 
     def update(
         self, params: Params, trace: Trace[F32], e: F32, rate: float, into: Params, scratch: F32
     ) -> None:
         self.local_error(trace, e)
-        descend(into, trace.x, e, rate, scratch)
+        descend(into, trace.x, e, rate, scratch, places_of(params).get("w"))
 
     def local_error(self, trace: Trace[F32], e: F32) -> None:
         """Onto `e`: the derivative of the loss by the pre-activation, ``e * act'(z)``."""
@@ -105,13 +113,18 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         }
 
 
-def descend(into: Params, x: F32, d: F32, rate: float, scratch: F32) -> None:
+def descend(
+    into: Params, x: F32, d: F32, rate: float, scratch: F32, kept: Places | None = None
+) -> None:
     """``w -= rate * x.T @ d`` and ``b -= rate * sum(d)`` in place; `d` is used up."""
-    if len(d) <= LOOP_BATCH:
+    if kept is None and len(d) <= LOOP_BATCH:
         kernels.dense.descend(x, d, rate, into["w"], into["b"])
         return
     d *= np.float32(-rate)
-    add_product(x, d, into["w"], scratch)
+    if kept is not None:
+        kept.add_outer(into["w"], x, d)
+    else:
+        add_product(x, d, into["w"], scratch)
     kernels.dense.add_rows(d, into["b"])
 
 

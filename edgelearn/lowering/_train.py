@@ -33,6 +33,7 @@ def to_train_graph(network: Network, batch: int = 1) -> Graph:
     `to_graph` calls it, and ``loss`` (), the mean loss of the head, of standardised values. The
     parameters are states. With ``lr`` = 0 the step is inference.
     """
+    network = network.whole()
     step = Step(network, f"{network.name}-train")
     return reorder(fold(step.graph(emit_local_learning(step, network))), batch)
 
