@@ -11,6 +11,7 @@ from typing_extensions import assert_never
 
 from edgelearn.arrays import Shape
 from edgelearn.errors import UnsupportedOp
+from edgelearn.export.tflite_emit_chance import keep
 from edgelearn.export.tflite_emit_spatial import (
     add_conv_outer,
     conv2d,
@@ -30,6 +31,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Pool2d,
@@ -112,6 +114,8 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
             return e.make(code, [e.read(names[0])], shape, options and options())
         case ApplyMask():
             return _apply_mask(e, names, shape)
+        case Keep():
+            return keep(e, op, e.read(names[0]), e.read(names[1]), shape)
         case Softmax():
             return _softmax(e, e.read(names[0]), shape)
         case Reduce():

@@ -73,15 +73,15 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ("w",)
 
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
-        x, kept = x.reshape(len(x), -1), places_of(params).get("w")
+        x, code, kept = x.reshape(len(x), -1), self.code, places_of(params).get("w")
         if kept is None and len(x) <= LOOP_BATCH:
-            kernels.dense.forward(x, params["w"], params["b"], self.code, out)
+            kernels.dense.forward(x, params["w"], params["b"], code, out)
             return Trace(x, out)
         if kept is not None:
             kept.product(params["w"], x, out)
         else:
             np.matmul(x, params["w"], out=out)
-        kernels.dense.activate(params["b"], self.code, out)
+        kernels.dense.activate(params["b"], code, out)
         return Trace(x, out)
 
     def update(

@@ -53,6 +53,10 @@ def test_layer_infers_and_learns(layer, in_shape, batch):
 HEAD = {"kind": "dense", "units": 10, "activation": "softmax"}
 NETWORKS = {
     "dense": ((64,), [{"kind": "dense", "units": 16, "activation": "relu"}]),
+    "dropout": (
+        (64,),
+        [{"kind": "dropout", "rate": 0.2}, {"kind": "dense", "units": 16}, {"kind": "dropout"}],
+    ),
     "convolutions": (
         (8, 8, 1),
         [

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from control_cases import NETWORKS, built, images
 
-from edgelearn import cli, engine
+from edgelearn import cli, engine, stages, starting, workflow
 from edgelearn.bench.memory import bare_bytes
 from edgelearn.building import build
-from edgelearn.config import parse_recipe
-from edgelearn.errors import ConfigError
+from edgelearn.config import TrainConfig, parse_recipe
+from edgelearn.errors import ConfigError, OverBudget
 from edgelearn.layers import SequenceLearner, examples, kinds
 from edgelearn.placement import Placement, Shapes
 
@@ -230,3 +230,33 @@ def test_long_sequences_cost_a_small_part_of_backpropagation_through_time(tmp_pa
     assert times_less("mingru", 32) > 30
     assert times_less("gru", 1) > 5  # the gradient of a GRU is as large as its weights
     assert times_less("gru", 32) > 30
+
+
+@pytest.mark.parametrize("init", ["pca", "oja"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_start_from_the_data_holds_what_was_planned(digits, init, groups):
+    """Also the covariance, which may be far more than training holds; LAPACK's part is not seen."""
+    wide = {"kind": "conv2d", "filters": 32, "kernel": 3, "init": init}
+    deep = {**wide, "kernel": 5, "groups": groups}
+    network = built(digits, [{**wide, "init": "random"}, deep], method="tpsgd").network
+    x = images(digits).x_train[:300]
+    starting.start_from_data(network, x[:32])
+    tracemalloc.start()
+    starting.start_from_data(network, x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    parameters = sum(value.nbytes for value in network.stored().values())
+    planned = starting.start_bytes(network) - parameters
+    assert 0.5 * planned <= peak <= planned + OBJECTS
+    assert stages.run_bytes(network, TrainConfig(batch=1)) >= starting.start_bytes(network)
+
+
+def test_nothing_starts_from_the_data_in_a_dense_network(digits):
+    assert starting.start_bytes(built(digits, NETWORKS["dense"]).network) == 0
+
+
+def test_a_budget_that_the_start_breaks_is_refused_with_a_way_out(digits):
+    layers = [{"kind": "conv2d", "filters": 32}, {"kind": "conv2d", "filters": 4, "init": "pca"}]
+    model = built(digits, layers, method="tpsgd", batch=1)
+    with pytest.raises(OverBudget, match='init = "oja"'):
+        workflow.require_budget(model.recipe, images(digits), 1_000_000)
