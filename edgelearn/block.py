@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Mask, Shape
 from edgelearn.errors import ModelFileError
-from edgelearn.layers import Layer, Params, SequenceLearner
+from edgelearn.ir.structure import Structure
+from edgelearn.layers import Kept, Layer, Params, SequenceLearner, Sparse, places_of
 from edgelearn.readout import Readout
+from edgelearn.sparsity.matrix import Places, worthwhile
 from edgelearn.wiring import Wiring
 
 
@@ -37,6 +39,7 @@ class Block:
         does.
     masks : dict of str to array
         Of parameters that are pruned: 1 for a weight that stays, 0 for one that is 0 for good.
+        Where `params` are `Kept`, those that are left are all there is, and need none.
     """
 
     wiring: Wiring
@@ -68,9 +71,49 @@ class Block:
 
     def with_masks(self, masks: dict[str, Mask]) -> Block:
         """This block, its arrays shared, with these masks and no others; weights become 0."""
+        block = self.whole()
         for key, mask in masks.items():
-            self.params[key][mask == 0] = 0
-        return replace(self, masks=masks)
+            block.params[key][mask == 0] = 0
+        return replace(block, masks=masks)
+
+    def compact(self) -> Block:
+        """This block with what is left of pruned matrices only, where that is worthwhile.
+
+        So is what the optimiser remembers of them. Other arrays are shared.
+        """
+        block = self.whole()
+        can = block.layer.sparse if isinstance(block.layer, Sparse) else ()
+        found = {key: worthwhile(mask) for key, mask in block.masks.items() if key in can}
+        places = {key: kept for key, kept in found.items() if kept is not None}
+        if not places:
+            return block
+        return replace(
+            block,
+            params=Kept(_each(block.params, places, Structure.take), places),
+            moments=_each(block.moments, places, Structure.take),
+            masks={key: mask for key, mask in block.masks.items() if key not in places},
+        )
+
+    def whole(self) -> Block:
+        """This block with all weights, and masks of those that are pruned; itself if it has them.
+
+        What the optimiser remembers of weights that are not there is 0.
+        """
+        places = places_of(self.params)
+        if not places:
+            return self
+        return replace(
+            self,
+            params=_each(self.params, places, Structure.spread),
+            moments=_each(self.moments, places, Structure.spread),
+            masks={**self.masks, **{key: kept.structure.mask() for key, kept in places.items()}},
+        )
+
+    @property
+    def masks_bytes(self) -> int:
+        """Bytes of masks, and of the places of weights where only those are held."""
+        places = places_of(self.params)
+        return sum(m.nbytes for m in self.masks.values()) + sum(p.nbytes for p in places.values())
 
     def hold_masks(self) -> None:
         """Set to 0 in place what the masks say, as after every step."""
@@ -105,9 +148,22 @@ class Block:
         readout = self.readout
         if readout is not None and readout.learns:
             readout = replace(readout, projection=copies["p"])
+        params = {key: copies[key] for key in self.params}
+        places = places_of(self.params)
         return replace(
             self,
-            params={key: copies[key] for key in self.params},
+            params=Kept(params, places) if places else params,
             moments={key: copies[key] for key in self.moments},
             readout=readout,
         )
+
+
+def _each(
+    arrays: Params, places: Mapping[str, Places], change: Callable[[Structure, Array], Array]
+) -> Params:
+    """`arrays` with those changed that are of a matrix in `places`: it, or what is remembered."""
+    found = {}
+    for name, value in arrays.items():
+        kept = places.get(name) or places.get(name.partition(".")[0])
+        found[name] = value if kept is None else change(kept.structure, value)
+    return found

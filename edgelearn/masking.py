@@ -19,6 +19,7 @@ from edgelearn.layers import SequenceLearner
 from edgelearn.network import Network
 from edgelearn.sparsity.masks import BLOCKS, NEURON, fine_grained, magnitude_masks, neuron_masks
 from edgelearn.sparsity.schedules import Schedule
+from edgelearn.trainconfig import TrainConfig
 
 Scope: TypeAlias = Literal["all", "ih", "hh", "both"]
 _KEYS: Mapping[Scope, tuple[str, ...]] = {
@@ -57,11 +58,17 @@ class PruneConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def masked(network: Network, masks: Mapping[str, Mask]) -> Network:
     """`network`, its arrays shared, with these masks and no others; what they say becomes 0."""
     blocks = []
-    for block in network.blocks:
+    for block in network.whole().blocks:
         named = {key: f"{block.name}.{key}" for key in block.params}
         own = {key: masks[name] for key, name in named.items() if name in masks}
         blocks.append(block.with_masks(own))
     return replace(network, blocks=tuple(blocks))
+
+
+def ready(network: Network, train: TrainConfig) -> Network:
+    """`network` as `train` teaches it: of pruned matrices what is left, unless by a control."""
+    local = train.method in ("tpsgd", "shallow")
+    return network.compact() if local else network.whole()
 
 
 def matrices(network: Network, scope: Scope) -> dict[str, F32]:
@@ -74,7 +81,7 @@ def matrices(network: Network, scope: Scope) -> dict[str, F32]:
     """
     found = {
         f"{block.name}.{key}": block.params[key]
-        for block in network.blocks[:-1]
+        for block in network.whole().blocks[:-1]
         for key in _KEYS[scope]
         if key in block.params and (scope == "all" or isinstance(block.layer, SequenceLearner))
     }
@@ -98,7 +105,7 @@ def choose_masks(network: Network, config: PruneConfig, sparsity: float) -> dict
         return magnitude_masks(weights, sparsity, config.pattern, together=config.together)
     layers: dict[str, dict[str, F32]] = {}
     units: dict[str, int] = {}
-    for block in network.blocks:
+    for block in network.whole().blocks:
         own = {key: value for key, value in block.params.items() if key in {"w", "u", "b"}}
         if any(f"{block.name}.{key}" in weights for key in own):
             layers[block.name] = own

@@ -19,7 +19,7 @@ from edgelearn.errors import Diverged, EdgelearnError, GraphError, ModelFileErro
 from edgelearn.ir import BATCH, Builder, Graph, store
 from edgelearn.ir.store import Bundle
 from edgelearn.lowering import MASK_SUFFIX, to_graph, to_stream_graph, to_train_graph
-from edgelearn.masking import masked
+from edgelearn.masking import masked, ready
 from edgelearn.network import Network
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.progress import EpochReport, Progress, Standing
@@ -73,7 +73,8 @@ def to_bundle(model: Model) -> Bundle:
         "history": plain(model.history),
         "position": None if standing is None else plain(standing.progress),
     }
-    graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
+    training = to_train_graph(network, model.recipe.train.batch)
+    graphs = {"infer": to_graph(network), "train": training}
     best = {} if standing is None else standing.best
     kept = {f"{BEST}{name}": value for name, value in best.items()}
     return Bundle(graphs, meta, {**model.golden, **kept})
@@ -108,7 +109,7 @@ def from_bundle(bundle: Bundle, where: str) -> Model:
         normalizer = _normalizer(graph, in_shape, where)
         outputs = _outputs(names, arrays, where)
         network = build(recipe, in_shape, classes, normalizer, outputs).with_arrays(arrays)
-        network = masked(network, _masks(graph, network, where))
+        network = ready(masked(network, _masks(graph, network, where)), recipe.train)
     except (LookupError, TypeError, ValueError, MemoryError, UsageError, GraphError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         if isinstance(error, EdgelearnError):

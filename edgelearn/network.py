@@ -126,6 +126,14 @@ class Network:
                 fix="feed data with the features the model was trained on",
             )
 
+    def compact(self) -> Network:
+        """This network with what is left of pruned matrices only, where layers can do with that."""
+        return replace(self, blocks=tuple(block.compact() for block in self.blocks))
+
+    def whole(self) -> Network:
+        """This network with all weights, and masks of those that are pruned."""
+        return replace(self, blocks=tuple(block.whole() for block in self.blocks))
+
     def with_arrays(self, values: Mapping[str, Array]) -> Network:
         """This network with copies of the `values` that `stored` named."""
         return replace(self, blocks=tuple(b.with_arrays(values) for b in self.blocks))

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
 
-from edgelearn.arrays import F32, Array, Mask
+from edgelearn.arrays import F32, Array
 from edgelearn.config import TrainConfig
 from edgelearn.datasets import Dataset
 from edgelearn.engine import Buffers, train_step
 from edgelearn.evaluation import evaluate
-from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, wanted_sparsity
+from edgelearn.holdout import split
+from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, ready, wanted_sparsity
 from edgelearn.network import Network
 from edgelearn.optimizers import OPTIMIZERS
-from edgelearn.progress import EpochReport, Observer
+from edgelearn.progress import EpochReport, Observer, Standing
 from edgelearn.rng import Stream, permutation
 from edgelearn.sparsity.masks import sparsity_of
 from edgelearn.sparsity.regrowth import exchanged, exchanged_share
 from edgelearn.sparsity.schedules import sparsities
+from edgelearn.stopping import Best
 from edgelearn.trainer import fit
 
 GRADIENT_BATCHES = 32
@@ -28,11 +29,15 @@ GRADIENT_BATCHES = 32
 
 
 class PrunedEpoch(msgspec.Struct, frozen=True):
-    """One epoch of retraining: the sparsity during it, and what was reached after it."""
+    """One epoch of retraining: the sparsity during it, and what was reached after it.
+
+    `accuracy` is that of the test part, `held_out` of the samples held out of training, if any.
+    """
 
     sparsity: float
     loss: float
     accuracy: float | None
+    held_out: float | None = None
 
 
 class PruneReport(msgspec.Struct, frozen=True):
@@ -40,7 +45,8 @@ class PruneReport(msgspec.Struct, frozen=True):
 
     `sparsity`, a share of zeros, and `nonzero` are of the pruned matrices together, `matrices` of
     each; `accuracy_after_prune` is with the masks of the first epoch, before anything is learned
-    again.
+    again. `kept_epoch`, counted from 1, is the one whose weights were kept: the last, unless
+    ``train.patience`` chose by held-out samples.
     """
 
     pattern: str
@@ -52,6 +58,7 @@ class PruneReport(msgspec.Struct, frozen=True):
     accuracy_after_prune: float | None
     accuracy_after_retrain: list[float | None]
     epochs: list[PrunedEpoch]
+    kept_epoch: int | None
     matrices: dict[str, float]
 
 
@@ -89,7 +96,8 @@ def prune(
     choose_masks(network, config, levels[-1])  # refused before anything is learned
     run = _Run(network.with_arrays(network.stored()), data, config, levels)
     before = run.accuracy()
-    run.network = masked(run.network, choose_masks(run.network, config, levels[0]))
+    first = masked(run.network, choose_masks(run.network, config, levels[0]))
+    run.network = ready(first, train)
     after = run.accuracy()
     if config.retrain:
         run.learn(train, observer or Observer())
@@ -98,68 +106,111 @@ def prune(
 
 @dataclass(slots=True)
 class _Run:
-    """One run: the network as it is by now, and the sparsity of each epoch."""
+    """One run: the network as it is by now, and the sparsity that each epoch asks for.
+
+    `changed` says that the network has other masks, and arrays, than what was being taught.
+    """
 
     network: Network
     data: Dataset
     config: PruneConfig
     levels: list[float]
     epochs: list[PrunedEpoch] = field(default_factory=list)
+    kept_epoch: int | None = None
+    changed: bool = False
 
     def accuracy(self) -> float | None:
         return evaluate(self.network, self.data.x_test, self.data.y_test).mark
 
+    def sparsity(self) -> float:
+        """Of the pruned matrices together, as they are by now."""
+        return sparsity_of(matrices(self.network, self.config.scope))
+
     def learn(self, train: TrainConfig, observer: Observer) -> None:
         """Teach it again, and change masks between epochs as the schedule says."""
         config = retraining(train, len(self.levels))
+        standing: Standing | None = Standing()
+        while standing is not None:  # once more with the other arrays that other masks need
+            self.network, self.changed = ready(self.network, train), False
+            standing = self._learn_on(config, train, observer, standing)
+            if not self.changed:
+                break
+
+    def _learn_on(
+        self, config: TrainConfig, train: TrainConfig, observer: Observer, start: Standing
+    ) -> Standing | None:
+        """As `edgelearn.trainer.fit`, until masks change; the best is kept of the last ones."""
+        best = Best(self.network.changing(self.network.learning()), train.patience)
 
         def on_epoch(report: EpochReport) -> None:
             observer.on_epoch(report)
-            level = self.levels[report.epoch - 1]
-            self.epochs.append(PrunedEpoch(level, report.loss, self.accuracy()))
-            if self.config.schedule == "dynamic":
-                self._exchange(exchanged_share(report.epoch, len(self.levels)), train.batch)
-            elif report.epoch < len(self.levels) and self.levels[report.epoch] != level:
-                self._hold(choose_masks(self.network, self.config, self.levels[report.epoch]))
+            held_out, zeros = self._held_out(report), self.sparsity()
+            self.epochs.append(PrunedEpoch(zeros, report.loss, self.accuracy(), held_out))
+            self.changed = self._change_masks(report.epoch, train)
+            if not self.changed and held_out is not None:
+                best.tell(held_out)
 
-        watched = replace(observer, on_epoch=on_epoch)
-        fit(self.network, self.data.x_train, self.data.y_train, config, observer=watched)
+        watched = replace(
+            observer,
+            on_epoch=on_epoch,
+            should_stop=lambda: self.changed or best.exhausted or observer.should_stop(),
+        )
+        x, y = self.data.x_train, self.data.y_train
+        stopped = fit(self.network, x, y, config, start=start, observer=watched)
+        best.restore()
+        self.kept_epoch = len(self.epochs) - (best.stale if best.copies else 0)
+        return stopped
 
-    def _exchange(self, share: float, batch: int) -> None:
+    def _held_out(self, report: EpochReport) -> float | None:
+        """What is better the larger it is: accuracy of the head, or its loss, negative."""
+        accuracy = report.held_out.get(self.network.blocks[-1].name)
+        if accuracy is None and report.held_out_loss is not None:
+            return -report.held_out_loss
+        return accuracy
+
+    def _change_masks(self, epoch: int, train: TrainConfig) -> bool:
+        """Other masks after `epoch`, if the schedule says so; whether there will be others yet."""
+        if self.config.schedule == "dynamic":
+            share = exchanged_share(epoch, len(self.levels))
+            self._exchange(share, train)
+            return share > 0
+        if epoch < len(self.levels) and self.levels[epoch] != self.levels[epoch - 1]:
+            masks = choose_masks(self.network, self.config, self.levels[epoch])
+            self.network = masked(self.network, masks)
+            return True
+        return False
+
+    def _exchange(self, share: float, train: TrainConfig) -> None:
         """Other weights, where the local gradient is largest."""
         if share == 0:
             return
-        gradients = local_gradients(self.network, self.data.x_train, self.data.y_train, batch)
-        self._hold(
-            {
-                f"{block.name}.{key}": exchanged(
-                    mask,
-                    block.params[key],
-                    gradients[f"{block.name}.{key}"],
-                    share,
-                    self.config.pattern,
-                )
-                for block in self.network.blocks
-                for key, mask in block.masks.items()
-            }
-        )
-
-    def _hold(self, masks: Mapping[str, Mask]) -> None:
-        """Other masks in the same arrays, which what learns has in hand."""
-        for block in self.network.blocks:
-            for key, mask in block.masks.items():
-                mask[:] = masks[f"{block.name}.{key}"]
-            block.hold_masks()
+        x, y = self.data.x_train, self.data.y_train
+        if train.validation:
+            taught, _ = split(y, train.validation, train.seed)
+            x, y = x[taught], y[taught]
+        whole = self.network.whole()
+        gradients = local_gradients(whole, x, y, train.batch)
+        masks = {
+            f"{block.name}.{key}": exchanged(
+                mask,
+                block.params[key],
+                gradients[f"{block.name}.{key}"],
+                share,
+                self.config.pattern,
+            )
+            for block in whole.blocks
+            for key, mask in block.masks.items()
+        }
+        self.network = masked(whole, masks)
 
 
 def retraining(train: TrainConfig, epochs: int) -> TrainConfig:
-    """How a pruned model is taught again: all layers at once, all epochs, by all samples.
+    """How a pruned model is taught again: all layers at once, and for so many epochs.
 
-    So that every epoch has an accuracy, and what is kept at the end has the last masks.
+    Patience is not the trainer's here: it counts only once the masks are the last ones, so that
+    no weights are kept from an epoch that had more of them.
     """
-    return msgspec.structs.replace(
-        train, epochs=epochs, schedule="simultaneous", validation=0.0, patience=None
-    )
+    return msgspec.structs.replace(train, epochs=epochs, schedule="simultaneous", patience=None)
 
 
 def local_gradients(network: Network, x: Array, y: Array, batch: int) -> dict[str, F32]:
@@ -191,12 +242,13 @@ def _report(run: _Run, before: float | None, after: float | None) -> PruneReport
     return PruneReport(
         pattern=run.config.pattern,
         scope=run.config.scope,
-        sparsity=sparsity_of(pruned),
+        sparsity=run.sparsity(),
         nonzero=sum(int(np.count_nonzero(w)) for w in pruned.values()),
         parameters=sum(w.size for w in pruned.values()),
         accuracy_before=before,
         accuracy_after_prune=after,
         accuracy_after_retrain=[epoch.accuracy for epoch in run.epochs],
         epochs=run.epochs,
+        kept_epoch=run.kept_epoch,
         matrices={name: sparsity_of({name: w}) for name, w in pruned.items()},
     )

@@ -22,7 +22,7 @@ from edgelearn.errors import ConfigError, DataShapeError, MissingFile, OverBudge
 from edgelearn.evaluation import Result, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.holdout import held_out, split
-from edgelearn.masking import PruneConfig
+from edgelearn.masking import PruneConfig, ready
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.planning import blank_network
@@ -106,7 +106,8 @@ def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     network = build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
     with one_thread():
         start_from_data(network, x)
-    return Model(network, recipe, Standing(), golden_samples(dataset, recipe.train.lr), {})
+    network = ready(network, config)
+    return Model(network, recipe, Standing(), golden_samples(dataset, config.lr), {})
 
 
 def _require_masks(recipe: Recipe, dataset: Dataset) -> None:

@@ -28,11 +28,14 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
 )
 from edgelearn.ir.ops_quant import QuantParams
+from edgelearn.ir.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Arg:
     values: str = "normal"
     constant: bool = False
     high: int = 0
+    given: Array | None = None
     low: int = 0
 
     @property
@@ -50,6 +54,8 @@ class Arg:
         return self.values if self.values.startswith(("int", "uint")) else "float32"
 
     def array(self, batch: int, rng: np.random.Generator) -> Array:
+        if self.given is not None:
+            return self.given
         shape = tuple(batch if d == BATCH else d for d in self.shape)
         match self.values:
             case "normal":
@@ -102,6 +108,20 @@ def weight(*shape: int) -> Arg:
     return Arg(shape, constant=True)
 
 
+def sparse(op: type[SparseMatMul | SparseAddOuter], *sizes: int, constant: bool = False) -> Case:
+    """A product with, or an update of, a matrix (fan_in, units) in blocks, a third of them kept."""
+    fan_in, units, block = sizes
+    rng = np.random.default_rng(11)
+    kept = rng.random((-(-fan_in // block), units)) < 1 / 3
+    s = Structure.of(np.repeat(kept, block, axis=0)[:fan_in].astype(np.uint8), block)
+    values = s.take(np.asarray(rng.normal(size=(fan_in, units)), np.float32))
+    w = Arg(values.shape, constant=constant, given=values)
+    x, d = Arg((BATCH, fan_in)), Arg((BATCH, units))
+    first = (x, w) if op is SparseMatMul else (w, x, d)
+    last = [Arg(a.shape, a.dtype.name, constant=True, given=a) for a in (s.starts, s.index)]
+    return case(op(fan_in, units, block), *first, *last)
+
+
 IMAGE = (BATCH, 7, 6, 4)
 HALF = QuantParams((0.5,), (3,))
 FOURTHS = QuantParams((0.25, 0.003, 2.0, 0.5), (0, -5, 4, 127), 3)
@@ -109,7 +129,7 @@ ROWS = QuantParams((0.5, 0.25, 0.1), (0, 7, 255), 1)
 BINARY = ("add", "sub", "mul", "max", "min")
 UNARY = ("tanh", "relu", "sigmoid", "abs", "sign", "neg")
 
-CASES = [
+DENSE = [
     case(MatMul(), (BATCH, 4), weight(4, 3)),
     case(MatMul(transpose_b=True), (BATCH, 4), weight(3, 4)),
     case(MatMul(transpose_a=True), (BATCH, 4), (BATCH, 3)),
@@ -201,3 +221,13 @@ CASES = [
         Arg((BATCH, 3), "int32", low=-999, high=10**6),
     ),
 ]
+SPARSE = [
+    *(sparse(SparseMatMul, 12, 7, block, constant=fixed) for block in (1, 4) for fixed in (0, 1)),
+    *(sparse(SparseMatMul, 10, 6, 4, constant=fixed) for fixed in (0, 1)),
+    *(sparse(SparseMatMul, 300, 280, 1, constant=fixed) for fixed in (0, 1)),
+    sparse(SparseMatMul, 1100, 5, 4),
+    *(sparse(SparseAddOuter, 12, 7, block) for block in (1, 4)),
+    sparse(SparseAddOuter, 10, 6, 4),
+    sparse(SparseAddOuter, 300, 280, 1, constant=True),
+]
+CASES = [*DENSE, *SPARSE]

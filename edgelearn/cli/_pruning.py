@@ -19,6 +19,9 @@ from edgelearn.modelfile import Model
 from edgelearn.progress import Observer
 from edgelearn.pruning import retraining
 
+PLOT_WIDTH = 31
+"""Characters of the plot beside the table."""
+
 
 def run(
     path: Path, data: Path | None, out: Path, settings: Mapping[str, Any]
@@ -53,11 +56,33 @@ def show(result: Mapping[str, Any], mark: str) -> None:
         ("pruned", first["sparsity"], result["accuracy_after_prune"]),
         *((f"epoch {n}", e["sparsity"], e["accuracy"]) for n, e in enumerate(result["epochs"], 1)),
     ]
+    reached = [value for _, _, value in rows if value is not None]
+    low, high = min(reached, default=0.0), max(reached, default=0.0)
+    title = f"{shown(mark, low)} to {shown(mark, high)}"
     steps = [
-        {"": name, "zeros": share(zeros), f"test {MARKS[mark]}": shown(mark, value)}
+        {
+            "": name,
+            "zeros": share(zeros),
+            f"test {MARKS[mark]}": shown(mark, value),
+            title: _place(value, low, high),
+        }
         for name, zeros, value in rows
     ]
     table(f"pruned to {share(result['sparsity'])}, pattern {result['pattern']}", steps)
     left = [{"matrix": name, "zeros": share(part)} for name, part in result["matrices"].items()]
     table(f"weights left: {result['nonzero']:,} of {result['parameters']:,}", left)
+    if result["kept_epoch"] not in (None, len(result["epochs"])):
+        click.echo(f"kept         epoch {result['kept_epoch']}, the best by held-out samples")
     click.echo(f"model        {result['model']}")
+
+
+def _place(value: float | None, low: float, high: float) -> str:
+    """A mark as a point between the lowest and the highest of a run.
+
+    >>> _place(0.5, 0.0, 1.0)
+    '|...............*...............|'
+    """
+    if value is None:
+        return ""
+    at = round((PLOT_WIDTH - 1) * (value - low) / (high - low)) if high > low else 0
+    return f"|{'.' * at}*{'.' * (PLOT_WIDTH - 1 - at)}|"

@@ -10,11 +10,12 @@ from edgelearn.errors import unknown
 from edgelearn.export.describe import read_model
 from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
+from edgelearn.passes.sparsify import sparsify
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """Graphs by phase, and what else is known of the model.
+    """Graphs by phase, as they are exported, and what else is known of the model.
 
     `batch` is the number of samples in a training step. `working_set_bytes` is None where
     the engine is not involved, `bundle` is None unless the file is one of ours.
@@ -45,7 +46,7 @@ def from_file(path: Path) -> Subject:
     from edgelearn.planning import plan_bundle
 
     planned = plan_bundle(bundle, f"model {str(path)!r}")
-    return Subject(path, planned.graphs, planned.batch, planned.working_set_bytes, bundle)
+    return Subject(path, _lowered(planned.graphs), planned.batch, planned.working_set_bytes, bundle)
 
 
 def from_recipe(path: Path) -> Subject:
@@ -53,4 +54,9 @@ def from_recipe(path: Path) -> Subject:
     from edgelearn.planning import plan_recipe
 
     planned = plan_recipe(path)
-    return Subject(path, planned.graphs, planned.batch, planned.working_set_bytes)
+    return Subject(path, _lowered(planned.graphs), planned.batch, planned.working_set_bytes)
+
+
+def _lowered(graphs: Mapping[str, Graph]) -> Mapping[str, Graph]:
+    """`graphs` with pruned matrices stored without their zeros, where that is smaller."""
+    return {phase: sparsify(graph) for phase, graph in graphs.items()}

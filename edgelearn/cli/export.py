@@ -28,6 +28,7 @@ from edgelearn.errors import OptionError
     help="Whole samples, or of a recurrent model one time step a run, with its memory in and out.",
 )
 @click.option("--opset", type=int, help="ONNX operator set. Default: 17.")
+@click.option("--dense", is_flag=True, help="Store the zeros of a pruned model too.")
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
@@ -41,6 +42,7 @@ def command(
     form: str,
     opset: int | None,
     batch: int | None,
+    dense: bool,
     as_json: bool,
 ) -> None:
     """Write the model to OUT, in the format its suffix says, and verify the file by running it.
@@ -50,6 +52,9 @@ def command(
     With --phase train the file holds one step of learning: weights in, weights out, so that
     a stock runtime trains the model without edgelearn. With --form stream it holds one time step of
     inference: feed back what it gives as NAME.next to the input NAME.
+
+    Of a matrix that was pruned the file holds the weights that are left, and their places: after
+    --phase train, what goes in and out is a vector of these. With --dense it holds the zeros too.
 
     \b
     Example:
@@ -65,7 +70,7 @@ def command(
     from edgelearn.export.target import Options
     from edgelearn.ir import store
 
-    options = Options(opset=opset, batch=batch)
+    options = Options(opset=opset, batch=batch, dense=dense or None)
     target_of(out, options)
     bundle = store.read(model)
     if form == "stream":
@@ -77,6 +82,8 @@ def command(
 
     def show() -> None:
         click.echo(f"{done.path}: {human_bytes(done.bytes)}, {done.format}, {phase}")
+        if done.bytes < done.dense_bytes:
+            click.echo(f"sparse: {done.dense_bytes / done.bytes:.1f} times smaller than dense")
         for runtime, error in zip(done.runtimes, done.max_abs_error.values(), strict=True):
             click.echo(f"verified on {runtime}: largest error {error:.2g}")
 

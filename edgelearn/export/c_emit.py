@@ -7,7 +7,7 @@ import math
 from typing_extensions import assert_never
 
 from edgelearn.arrays import Shape
-from edgelearn.export import c_loops, c_moves, c_products, c_quant, c_spatial
+from edgelearn.export import c_loops, c_moves, c_products, c_quant, c_sparse, c_spatial
 from edgelearn.export.c_emitter import Emitter
 from edgelearn.export.c_math import SOFTMAX
 from edgelearn.ir import Node
@@ -30,6 +30,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -108,6 +110,13 @@ def _emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one 
             c_quant.quantize(e, op, first, refs[0], out)
         case Dequantize():
             c_quant.dequantize(e, op, first, refs[0], out)
+        case SparseMatMul():
+            sizes = (first.shape[0], op.fan_in, op.units, op.block)
+            e.call(c_sparse.MATMUL[specs[-1].dtype], *refs, out, *sizes)
+        case SparseAddOuter():
+            sizes = (specs[1].shape[0], op.fan_in, op.units, op.block)
+            e.copy(refs[0], out, made.nbytes)
+            e.call(c_sparse.ADD_OUTER[specs[-1].dtype], out, *refs[1:], *sizes)
         case _:
             assert_never(op)
 

@@ -15,6 +15,7 @@ C_TYPES = {
     "int64": "int64_t",
     "int8": "int8_t",
     "uint8": "uint8_t",
+    "uint16": "uint16_t",
 }
 RESERVED = frozenset(
     """

@@ -142,4 +142,4 @@ class CLane:
         return outputs | {state.input: found[names[state.input]] for state in self.graph.states}
 
 
-TARGET = Target("c", frozenset({"batch", "name"}), _draft, _lanes)
+TARGET = Target("c", frozenset({"batch", "dense", "name"}), _draft, _lanes)

@@ -14,7 +14,9 @@ from edgelearn.files import require_file
 from edgelearn.ir import store
 from edgelearn.ir.arena import plan_arena
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.ops import SparseMatMul
 from edgelearn.ir.store import Bundle
+from edgelearn.passes.sparsify import sparsify
 
 KEYS = ("classes", "outputs", "recipe", "card", "history")
 """Metadata that is shown as it is."""
@@ -31,8 +33,10 @@ class GraphFacts:
         Dtype and shape by name.
     ops : dict of str to int
         How often each op occurs, the most frequent first.
-    parameters, weights_bytes : int
-        Constants, and states that are not one a sample.
+    parameters : int
+        Numbers that are stored: constants, and states that are not one a sample.
+    weights_bytes : int
+        Their bytes, with those of masks and of the places of sparse matrices.
     macs, arena_bytes : int
     sparsity : dict of str to float
         The share of zeros of each matrix of weights that has any.
@@ -90,6 +94,7 @@ def facts(phase: str, graph: Graph) -> GraphFacts:
     states = [state.input for state in graph.states]
     kept = [s.init for s in graph.states if not graph.specs[s.input].has_batch]
     weights = [*graph.constants.values(), *kept]
+    numbers = [a for a in weights if a.dtype == np.float32]
     return GraphFacts(
         phase=phase,
         name=graph.name,
@@ -97,7 +102,7 @@ def facts(phase: str, graph: Graph) -> GraphFacts:
         outputs={name: str(graph.specs[name]) for name in graph.outputs},
         states={name: str(graph.specs[name]) for name in states},
         ops=dict(Counter(type(node.op).__name__ for node in graph.nodes).most_common()),
-        parameters=sum(a.size for a in weights),
+        parameters=sum(a.size for a in numbers),
         weights_bytes=sum(a.nbytes for a in weights),
         macs=sum(bound.macs(node) for node in bound.nodes),
         arena_bytes=plan_arena(bound).size_bytes,
@@ -112,16 +117,25 @@ def _sparsity(graph: Graph) -> dict[str, float]:
         for name, value in arrays.items()
         if value.ndim >= 2 and value.size and value.dtype == np.float32
     }
+    for node in graph.nodes:
+        if isinstance(node.op, SparseMatMul) and node.inputs[1] in arrays:
+            stored = np.count_nonzero(arrays[node.inputs[1]])
+            zeros[node.inputs[1]] = 1 - float(stored) / (node.op.fan_in * node.op.units)
     return {name: share for name, share in zeros.items() if share > 0}
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What the model file at `path` holds, as JSON would say it; see `read_model` for errors."""
+    """What the model file at `path` holds, as JSON would say it; see `read_model` for errors.
+
+    Matrices of our own files are counted as they are exported: pruned ones without their zeros.
+    """
     bundle = read_model(path)
+    ours = path.suffix.lower() == ".safetensors"
+    graphs = {phase: sparsify(g) if ours else g for phase, g in bundle.graphs.items()}
     return {
         "file": str(path),
         "format": path.suffix.lower()[1:],
         "bytes": path.stat().st_size,
-        "phases": [asdict(facts(phase, graph)) for phase, graph in bundle.graphs.items()],
+        "phases": [asdict(facts(phase, graph)) for phase, graph in graphs.items()],
         **{key: bundle.meta.get(key) for key in KEYS},
     }

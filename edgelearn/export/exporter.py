@@ -15,6 +15,7 @@ from edgelearn.export.verify import TOLERANCES, compare, golden_steps
 from edgelearn.files import staged
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
+from edgelearn.passes.sparsify import sparsify
 
 TARGETS = {
     ".c": "edgelearn.export.c_target",
@@ -124,17 +125,19 @@ def export(bundle: Bundle, phase: str, path: Path, options: Options | None = Non
     target = target_of(path, options)
     if phase not in bundle.graphs:
         raise unknown("phase", phase, bundle.graphs)
-    graph = bundle.graphs[phase]
     if "name" in target.options:
         options = replace(options, name=path.stem)
-    draft = target.draft(graph, metadata(bundle, phase), options)
+    whole, meta = bundle.graphs[phase], metadata(bundle, phase)
+    graph = sparsify(whole) if "dense" in target.options and not options.dense else whole
+    draft = target.draft(graph, meta, options)
+    dense = draft if graph is whole else target.draft(whole, meta, options)
     errors, runtimes = _judge(target, draft, graph, bundle, f"export {str(path)!r}")
     _write(path, draft)
     return Exported(
         path=str(path),
         format=target.format,
         bytes=len(draft.content),
-        dense_bytes=len(draft.content),
+        dense_bytes=len(dense.content),
         max_abs_error=errors,
         runtimes=runtimes,
         refused=list(draft.refused),

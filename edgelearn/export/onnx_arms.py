@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from edgelearn.arrays import Array
+from edgelearn.export.onnx_arms_sparse import read_product
 from edgelearn.export.onnx_fold import axes_of, refused
 from edgelearn.export.onnx_load import OnnxNode
 from edgelearn.export.onnx_values import Order, Values
@@ -142,7 +143,10 @@ def _gemm(v: Values, n: OnnxNode, _: int) -> None:
     found = n.attributes
     flip_a, flip_b = bool(found.get("transA", 0)), bool(found.get("transB", 0))
     alpha, beta = found.get("alpha", 1.0), found.get("beta", 1.0)
-    a, b, c = v.read(n.inputs[0]), v.read(n.inputs[1]), n.input(2)
+    c = n.input(2)
+    if alpha == 1 and not c and read_product(v, n, MatMul(flip_a, flip_b)):
+        return
+    a, b = v.read(n.inputs[0]), v.read(n.inputs[1])
     columns = v.shape(n.inputs[1])[0 if flip_b else 1]
     rows = v.shape(n.inputs[0])[1 if flip_a else 0]
     is_update = flip_a and not flip_b and c and v.shape(c) == (rows, columns)

@@ -7,6 +7,7 @@ import onnx  # noqa: TID251  this file makes ONNX nodes
 from typing_extensions import assert_never
 
 from edgelearn.errors import UnsupportedOp
+from edgelearn.export.onnx_emit_sparse import emit_sparse
 from edgelearn.export.onnx_emitter import Emitter
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
@@ -28,6 +29,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -55,7 +58,8 @@ TO_CNHW, TO_HWIO = (3, 0, 1, 2), (2, 3, 0, 1)
 """With samples in the place of channels, a convolution sums over samples."""
 TO_CGNHW = (4, 3, 0, 1, 2)
 """The same of images whose channels are split into groups."""
-CHANNELS_FIRST = (AddConvOuter, Conv2d, ConvTranspose2d, Pool2d)
+READ_BY_ARM = (AddConvOuter, Conv2d, ConvTranspose2d, Pool2d, SparseAddOuter, SparseMatMul)
+"""Ops whose arm stores constants in another form than the Graph's."""
 
 
 def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one arm an op
@@ -63,7 +67,7 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one a
     op, out = node.op, node.output
     if e.is_made(out):
         return
-    inputs = [e.read(name) for name in node.inputs] if not isinstance(op, CHANNELS_FIRST) else []
+    inputs = [e.read(name) for name in node.inputs] if not isinstance(op, READ_BY_ARM) else []
     match op:
         case Conv2d():
             _conv2d(e, op, node.inputs, out)
@@ -105,6 +109,8 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one a
         case Slice():
             bounds = [e.ints("start", op.start), e.ints("stop", op.stop), e.ints("axis", op.axis)]
             e.node("Slice", [*inputs, *bounds], out)
+        case SparseMatMul() | SparseAddOuter():
+            emit_sparse(e, op, node.inputs, out)
         case Quantize():
             e.linear("Quantize", op.params, op.dtype, inputs[0], out)
         case Dequantize():

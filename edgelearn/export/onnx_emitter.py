@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -29,10 +30,11 @@ class Emitter:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self._constants = graph.constants
+        self.constants = graph.constants
         self._renamed: dict[str, str] = {}
         self._taken = set(graph.specs)
         self._shared: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._made: dict[str, str] = {}
         self._biases = biases(graph)
         self._sums = {total for total, _ in self._biases.values()}
         self._dequantized = dequantized(graph)
@@ -47,15 +49,15 @@ class Emitter:
             source, params = self._dequantized[name]
             self._renamed[name] = name
             self.linear("Dequantize", params, self.specs[source].dtype, self.read(source), name)
-        if name in self._constants and name not in self._renamed:
-            self.initializer(name, self._constants[name])
+        if name in self.constants and name not in self._renamed:
+            self.initializer(name, self.constants[name])
             self._renamed[name] = name
         return self._renamed.get(name, name)
 
     def transposed(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
         """A value of the Graph with its axes in another order; a constant is stored so."""
-        if name in self._constants:
-            return self.shared(f"{name}/{suffix}", self._constants[name].transpose(perm))
+        if name in self.constants:
+            return self.shared(f"{name}/{suffix}", self.constants[name].transpose(perm))
         if name in self._dequantized:
             return self._dequantized_so(name, perm, suffix)
         return self.node("Transpose", [self.read(name)], self.fresh(f"{name}/{suffix}"), perm=perm)
@@ -64,7 +66,7 @@ class Emitter:
         """What an integer constant means, stored with its axes in another order."""
         if (name, suffix) not in self._moved:
             source, params = self._dequantized[name]
-            integers = self._constants[source].transpose(perm)
+            integers = self.constants[source].transpose(perm)
             axis = None if params.axis is None else perm.index(params.axis)
             stored, out = (
                 self.shared(f"{source}/{suffix}", integers),
@@ -118,6 +120,12 @@ class Emitter:
             self._shared[key] = self.fresh(stem)
             self.initializer(self._shared[key], value)
         return self._shared[key]
+
+    def once(self, key: str, make: Callable[[], str]) -> str:
+        """What `make` adds under `key`, if nothing was added under it yet."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def ints(self, stem: str, *values: int) -> str:
         """`shared` for a vector of int64, such as a shape or axes."""

@@ -99,6 +99,14 @@ def _div(_: OnnxNode, a: Array, b: Array) -> Array:
     return quotient.astype(a.dtype)
 
 
+def _scatter_nd(n: OnnxNode, a: Array, places: Array, updates: Array) -> Array:
+    if n.attributes.get("reduction", "none") != "none":
+        raise refused("values that replace others", n.attributes["reduction"])
+    value = a.copy()
+    value[tuple(np.moveaxis(places, -1, 0))] = updates
+    return value
+
+
 SHAPES: dict[str, Fold] = {
     "Gather": lambda n, a, i: np.take(a, i, axis=n.attributes.get("axis", 0)),
     "Concat": lambda n, *parts: np.concatenate(parts, axis=n.attributes["axis"]),
@@ -115,6 +123,7 @@ FOLDS: dict[str, Fold] = SHAPES | {
     "Reshape": _reshape,
     "Transpose": lambda n, a: a.transpose(n.attributes.get("perm")),
     "Cast": _cast,
+    "ScatterND": _scatter_nd,
     "Add": lambda _, a, b: a + b,
     "Sub": lambda _, a, b: a - b,
     "Mul": lambda _, a, b: a * b,

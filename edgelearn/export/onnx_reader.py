@@ -13,6 +13,7 @@ from edgelearn.errors import GraphError
 from edgelearn.export.onnx_arms import ARMS
 from edgelearn.export.onnx_arms_moves import MOVING_ARMS
 from edgelearn.export.onnx_arms_quant import QUANT_ARMS
+from edgelearn.export.onnx_arms_sparse import follow
 from edgelearn.export.onnx_arms_spatial import SPATIAL_ARMS
 from edgelearn.export.onnx_fold import FOLDS, fold, has_open_length, shape_of
 from edgelearn.export.onnx_load import (
@@ -40,6 +41,7 @@ DTYPES: dict[int, DType] = {
     onnx.TensorProto.INT64: "int64",
     onnx.TensorProto.INT8: "int8",
     onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.UINT16: "uint16",
 }
 
 
@@ -172,6 +174,8 @@ class _Reader:
         try:
             if n.op == "Shape":
                 self._keep(n.out, shape_of(n, self.v.shape(n.inputs[0])))
+            elif follow(self.v, n):
+                return
             elif known and n.op in FOLDS and not open_cast:
                 self._keep(n.out, fold(n, given))
             elif n.op in READ:
@@ -186,7 +190,8 @@ class _Reader:
             raise unsupported(self.path, n.op, n.name, "attributes that fit", got) from None
 
     def _require_known(self, name: str, node: str, op: str) -> None:
-        if name not in self.v.constants | self.v.held.keys() | self.v.merged.keys():
+        v = self.v
+        if all(name not in known for known in (v.constants, v.held, v.merged, v.placed)):
             got = f"{name!r}, which nothing here makes"
             raise unsupported(self.path, op, node, "inputs that can be read", got)
 

@@ -20,4 +20,4 @@ def _lanes(draft: Draft) -> Iterator[Lane]:
     yield Lane("onnxruntime", onnxruntime.version(), session.run)
 
 
-TARGET = Target("onnx", frozenset({"opset"}), _draft, _lanes)
+TARGET = Target("onnx", frozenset({"opset", "dense"}), _draft, _lanes)

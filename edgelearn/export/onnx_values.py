@@ -34,6 +34,16 @@ class Held:
     order: Order
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """A matrix of `dims` with blocks of the ONNX value `values` in `rows`, and 0 elsewhere."""
+
+    values: str
+    rows: Array
+    block: int
+    dims: tuple[int, int]
+
+
 @dataclass(slots=True)
 class Values:
     """What is known of each value of the model by its name there.
@@ -46,6 +56,10 @@ class Values:
     merged : dict of str to str
         Values whose batch is one dimension with another, and what they were before: no value of
         the Graph, but how the update of grouped filters is written.
+    placed : dict of str to Placed
+        Matrices that are sparse; of weights that are fed they are no values of the Graph either.
+    sparse : dict of str to tuple of str
+        What the Graph calls the values, starts and index of those that a product has read.
     """
 
     b: Builder
@@ -53,6 +67,8 @@ class Values:
     constants: dict[str, Array] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
     merged: dict[str, str] = field(default_factory=dict)
+    placed: dict[str, Placed] = field(default_factory=dict)
+    sparse: dict[str, tuple[str, ...]] = field(default_factory=dict)
     zeros_bytes: int = 0
     _scalars: dict[float, str] = field(default_factory=dict)
     _moved: dict[tuple[str, Order], str] = field(default_factory=dict)
@@ -80,6 +96,13 @@ class Values:
                 expected="a batch that is a dimension of its own",
                 got=f"{name!r}, which has merged it with another",
                 fix="export the model without it",
+            )
+        if name in self.placed:
+            raise GraphError(
+                "node",
+                expected="a sparse matrix as the second factor of Gemm with transB",
+                got=f"{name!r} elsewhere",
+                fix="export the model with dense weights",
             )
         return self.held[name]
 

@@ -19,12 +19,15 @@ class Options:
         The version of the ONNX operators.
     batch : int, optional
         The number of samples of one run, for targets whose shapes are fixed.
+    dense : bool, optional
+        Whether pruned matrices are stored with their zeros; of targets that have another form.
     name : str, optional
         What the model is called in the file, where it is called something: the stem of its name.
     """
 
     opset: int | None = None
     batch: int | None = None
+    dense: bool | None = None
     name: str | None = None
 
 

@@ -38,6 +38,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -135,6 +137,13 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
             return e.make("CONCATENATION", parts, shape, options, dtype=dtype)
         case Slice():
             return _slice(e, op, names[0], shape)
+        case SparseMatMul() | SparseAddOuter():
+            raise UnsupportedOp(
+                f"node {node.output!r}, op {type(op).__name__}",
+                expected="dense matrices",
+                got="one that was made sparse",
+                fix="write the Graph as it was before edgelearn.passes.sparsify",
+            )
         case Quantize() | Dequantize():
             raise _integers(e, node)
         case _:

@@ -13,6 +13,7 @@ from edgelearn.arrays import Array
 from edgelearn.errors import DataShapeError
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.interp_quant import dequantize, quantize
+from edgelearn.ir.interp_sparse import sparse
 from edgelearn.ir.interp_spatial import add_conv_outer, conv2d, conv_transpose2d, pool2d
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -34,6 +35,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -140,6 +143,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = np.concatenate(inputs, axis=op.axis)
         case Slice():
             value = a[_along(a, op.axis, op.start, op.stop)]
+        case SparseMatMul() | SparseAddOuter():
+            value = sparse(op, *inputs)
         case Quantize():
             value = quantize(op, a)
         case Dequantize():

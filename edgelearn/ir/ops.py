@@ -24,6 +24,7 @@ from typing import ClassVar, Literal, TypeAlias, get_args
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
 from edgelearn.ir.ops_quant import Dequantize, Quantize
+from edgelearn.ir.ops_sparse import SparseAddOuter, SparseMatMul
 from edgelearn.ir.ops_spatial import AddConvOuter, Conv2d, ConvTranspose2d, Pool2d
 from edgelearn.ir.tensor import TensorSpec
 
@@ -50,6 +51,8 @@ __all__ = [
     "Reshape",
     "Slice",
     "Softmax",
+    "SparseAddOuter",
+    "SparseMatMul",
     "ToInt",
     "Transpose",
     "Unary",
@@ -267,6 +270,8 @@ Op: TypeAlias = (
     | Transpose
     | Concat
     | Slice
+    | SparseMatMul
+    | SparseAddOuter
     | Quantize
     | Dequantize
 )

@@ -15,8 +15,10 @@ BATCH: Final = -1
 A matrix of all pairs of samples has two of them; both are the same number.
 """
 
-DType: TypeAlias = Literal["float32", "int32", "int64", "int8", "uint8"]
-ITEMSIZE: Final[dict[str, int]] = {"float32": 4, "int32": 4, "int64": 8, "int8": 1, "uint8": 1}
+DType: TypeAlias = Literal["float32", "int32", "int64", "int8", "uint8", "uint16"]
+ITEMSIZE: Final[dict[str, int]] = {
+    "float32": 4, "int32": 4, "int64": 8, "int8": 1, "uint8": 1, "uint16": 2,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

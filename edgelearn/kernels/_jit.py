@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 F32: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
 U8: TypeAlias = NDArray[np.uint8]
+U16: TypeAlias = NDArray[np.uint16]
 U32: TypeAlias = NDArray[np.uint32]
 P = ParamSpec("P")
 R = TypeVar("R")

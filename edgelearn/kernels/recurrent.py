@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from edgelearn.kernels import cells
-from edgelearn.kernels._jit import F32, kernel
+from edgelearn.kernels import cells, sparse
+from edgelearn.kernels._jit import F32, U16, U32, kernel
 from edgelearn.kernels.functions import tanh
 from edgelearn.kernels.products import product
 
@@ -23,11 +23,17 @@ LAST_MEAN: Final = 2
 class Weights(NamedTuple):
     """What a cell computes with: recurrent weights `u` (fed, gates * units) and bias `b`.
 
+    `starts`, `places` and `block` say where weights are of which `u` (1, weights) holds what is
+    left: see `edgelearn.kernels.sparse`. Without starts it holds all.
+
     `o` (units, fed): what is fed back is ``tanh(h @ o)``; of no rows: it is h. `rates` (units,):
     how fast units leak, of leaky cells.
     """
 
     u: F32
+    starts: U32
+    places: U16
+    block: int
     b: F32
     o: F32
     rates: F32
@@ -74,6 +80,17 @@ def _feed(h: F32, o: F32, fed: F32) -> None:
 
 
 @kernel
+def _recur(w: Weights, fed: F32, z: F32) -> None:
+    """Onto `z`: what is fed back times the recurrent weights."""
+    if w.starts.size == 0:
+        product(fed, w.u, z)
+    elif w.block == 1:
+        sparse.product(w.starts, w.places, w.u[0], fed, z)
+    else:
+        sparse.block_product(w.starts, w.places, w.u[0], fed, z)
+
+
+@kernel
 def _move(cell: int, w: Weights, u: F32, h: F32, second: F32, a: F32, gain: F32) -> None:
     """One step of one sample: its state `h`, and the cell of an LSTM."""
     if cell == GRU:
@@ -108,7 +125,7 @@ def steps(cell: int, sees: int, w: Weights, chunk: Chunk, carried: Carried) -> N
     second = states[states.shape[0] - 1]
     for t in range(chunk.a.shape[0]):
         _feed(states[0], w.o, chunk.fed[t])
-        product(chunk.fed[t], w.u, chunk.z)
+        _recur(w, chunk.fed[t], chunk.z)
         for n in range(chunk.a.shape[1]):
             h = states[0, n]
             if chunk.mask[t, n] != zero:

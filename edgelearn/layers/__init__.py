@@ -22,14 +22,17 @@ from edgelearn.layers._base import (
     Names,
     Params,
     SequenceLearner,
+    Sparse,
     Starter,
     Streamer,
     Trace,
 )
+from edgelearn.layers._kept import Kept, places_of
 
 __all__ = [
     "Descent",
     "Follower",
+    "Kept",
     "Layer",
     "Learner",
     "Learning",
@@ -37,11 +40,13 @@ __all__ = [
     "Names",
     "Params",
     "SequenceLearner",
+    "Sparse",
     "Starter",
     "Streamer",
     "Trace",
     "examples",
     "kinds",
+    "places_of",
 ]
 
 

@@ -196,6 +196,19 @@ class Streamer(Layer, Protocol):
 
 
 @runtime_checkable
+class Sparse(Layer, Protocol):
+    """A layer that can learn with the weights alone that are left of pruned matrices.
+
+    Its `forward` and `update`, or `learn`, take vectors of them in the place of these parameters;
+    `edgelearn.layers.places_of` says where they are. `into` then holds such vectors too.
+    """
+
+    @property
+    def sparse(self) -> tuple[str, ...]:
+        """Names of the parameters of which that is so."""
+
+
+@runtime_checkable
 class Starter(Layer, Protocol):
     """A layer that can take its first parameters from inputs without labels."""
 

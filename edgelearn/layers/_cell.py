@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Shape
@@ -16,6 +17,7 @@ from edgelearn.layers._base import Names, Params, Trace
 from edgelearn.layers._carried import Tally, held, keep
 from edgelearn.layers._cell_graph import CellStep, emit_forward, emit_step
 from edgelearn.layers._chunks import cut
+from edgelearn.layers._kept import places_of
 from edgelearn.layers._sequence import Recurrent
 from edgelearn.rng import Stream, uniform
 
@@ -27,6 +29,7 @@ CHUNK = 32
 ROWS = 64
 """Steps times samples that are held at once, unless the batch has more."""
 NOTHING = np.empty(0, np.float32)
+NO_STARTS, NO_INDEX = np.empty(0, np.uint32), np.empty(0, np.uint16)
 
 
 class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -152,7 +155,8 @@ class Pass:
     def chunks(self) -> Iterator[Chunk]:
         """Run chunk after chunk; after the last one `out` is written."""
         r, cell, space, params = kernels.recurrent, self.cell, self.space, self.params
-        weights = r.Weights(params["u"], params["b"], cell.feedback(params), cell.rates(params))
+        feedback, rates = cell.feedback(params), cell.rates(params)
+        weights = r.Weights(*_recurrent(params), params["b"], feedback, rates)
         carried = r.Carried(space["states"], space["total"], space["sofar"])
         x = cell.in_order(self.x)
         for first in range(0, x.shape[1], chunk_steps(len(x))):
@@ -169,7 +173,12 @@ class Pass:
         chunk.x[:] = x[:, :, :features].transpose(1, 0, 2)
         chunk.mask[:] = x[:, :, features].T if self.cell.masked else 1
         rows = chunk.counts.size
-        np.matmul(chunk.x.reshape(rows, -1), self.params["w"], out=chunk.a.reshape(rows, -1))
+        inputs, products = chunk.x.reshape(rows, -1), chunk.a.reshape(rows, -1)
+        kept = places_of(self.params).get("w")
+        if kept is None:
+            np.matmul(inputs, self.params["w"], out=products)
+        else:
+            kept.product(self.params["w"], inputs, products)
         return chunk
 
     def _put(self, chunk: Chunk, first: int) -> None:
@@ -182,6 +191,14 @@ class Pass:
         out[:, :, : cell.units] = seen[:, :, : cell.units].transpose(1, 0, 2)
         if cell.masked:
             out[:, :, cell.units] = chunk.mask.T
+
+
+def _recurrent(params: Params) -> tuple[F32, NDArray[np.uint32], NDArray[np.uint16], int]:
+    """The recurrent weights, and where they are if they are what is left of a pruned matrix."""
+    u, kept = params["u"], places_of(params).get("u")
+    if kept is None:
+        return u, NO_STARTS, NO_INDEX, 0
+    return u.reshape(1, -1), kept.starts, kept.index, kept.structure.block
 
 
 def _steps(rows: F32, x: F32) -> F32:

@@ -18,6 +18,7 @@ from edgelearn.arrays import F32, Array, Shape
 from edgelearn.ir.builder import Builder
 from edgelearn.layers._base import Learning, Lesson, Names, Params, Trace
 from edgelearn.layers._cell import Cell, Pass, chunk_rows, chunk_steps
+from edgelearn.layers._kept import places_of
 from edgelearn.layers._stepwise_graph import emit_learning
 from edgelearn.layers.dense import add_product, block_size
 from edgelearn.readout import Readout
@@ -36,6 +37,10 @@ class Stepwise(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
 
     targets: Literal["every", "last"] = "every"
+
+    @property
+    def sparse(self) -> tuple[str, ...]:
+        return ("w", "u")
 
     def readout_rows(self, in_shape: Shape, batch: int) -> int:
         return chunk_rows(batch)
@@ -71,6 +76,7 @@ class _Descent:
 
     def __init__(self, cell: Stepwise, run: Pass, lesson: Lesson) -> None:
         self.cell, self.space, self.lesson = cell, run.space, lesson
+        self.kept = places_of(run.params)
         x, lengths = run.x, self.space["lengths"]
         lengths[:] = x[:, :, run.features].sum(axis=1) if self.cell.masked else x.shape[1]
         np.maximum(lengths, 1, out=lengths)
@@ -99,15 +105,23 @@ class _Descent:
 
     def _collect(self, chunk: Chunk, e: F32) -> None:
         """Descend a chunk of steps, given the error of what is seen after each."""
-        into, block, units = self.lesson.into, self.space["block"], self.cell.units
+        into, units = self.lesson.into, self.cell.units
         d = chunk.a.reshape(len(e), -1)
         kernels.recurrent.credit(self.cell.sees, e, chunk.counts.ravel(), d)
         d *= np.float32(-self.lesson.rate)
-        add_product(chunk.x.reshape(len(e), -1), d, into["w"], block)
+        self._add_outer("w", chunk.x.reshape(len(e), -1), d)
         kernels.dense.add_rows(d, into["b"])
         if self.cell.gains:
             kernels.recurrent.scale_last(chunk.gain.reshape(len(e), units), d)
-        add_product(chunk.fed.reshape(len(e), -1), d, into["u"], block)
+        self._add_outer("u", chunk.fed.reshape(len(e), -1), d)
+
+    def _add_outer(self, key: str, x: F32, d: F32) -> None:
+        """``w += x.T @ d``, of what is left of it if it is pruned."""
+        into, kept = self.lesson.into[key], self.kept.get(key)
+        if kept is None:
+            add_product(x, d, into, self.space["block"])
+        else:
+            kept.add_outer(into, x, d)
 
     def count_right(self, seen: F32) -> None:
         """Count guesses, made at the end: those on the way are forgotten."""

@@ -21,7 +21,7 @@ def to_graph(network: Network) -> Graph:
     the answer; or ``values`` (batch, outputs) of a regression, in the units of the training data.
     """
     b = Builder(network.name)
-    *_, (_, _, x) = _emit_blocks(b, network)
+    *_, (_, _, x) = _emit_blocks(b, network.whole())
     return fold(b.graph([emit_answer(b, network, x)]))
 
 
@@ -33,7 +33,7 @@ def to_exit_graph(network: Network) -> Graph:
     """
     b = Builder(f"{network.name}-exits")
     found = []
-    for block, _, a in _emit_blocks(b, network):
+    for block, _, a in _emit_blocks(b, network.whole()):
         readout = block.readout
         if readout is None or not readout.tells_probabilities:
             continue

@@ -22,7 +22,7 @@ def to_stream_graph(network: Network) -> Graph:
     ConfigError
         If a layer, or the normaliser, needs the whole sequence.
     """
-    b = Builder(f"{network.name}-stream")
+    b, network = Builder(f"{network.name}-stream"), network.whole()
     made, shapes = {SAMPLE: _emit_input_step(b, network)}, {SAMPLE: network.in_shape}
     for index, block in enumerate(network.blocks):
         layer, shapes[index] = block.layer, block.out_shape

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import assert_never
 
+from edgelearn.errors import GraphError
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -28,6 +29,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -93,10 +96,21 @@ def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  
         case Slice():
             axis = op.axis % len(b.specs[d].shape)
             back.send_part(node.inputs[0], Part(axis, op.start, op.stop, d))
+        case SparseMatMul() | SparseAddOuter():
+            raise _too_late(op)
         case OneHot() | BatchSize() | ToInt() | Quantize() | Dequantize():
             return
         case _:
             assert_never(op)
+
+
+def _too_late(op: Op) -> GraphError:
+    return GraphError(
+        f"op {type(op).__name__}",
+        expected="dense matrices, of which errors are derived",
+        got="one that was made sparse before",
+        fix="derive first, and then call edgelearn.passes.sparsify",
+    )
 
 
 def _matmul(back: Backward, op: MatMul, inputs: tuple[str, ...], d: str) -> None:

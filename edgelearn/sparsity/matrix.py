@@ -1,8 +1,11 @@
-"""A pruned matrix without its zeros: less memory, and less time from about 80 % zeros on."""
+"""Where the weights of a pruned matrix are, as kernels read it, and products with them.
+
+The weights themselves are a vector: a parameter like any other, which an optimiser moves.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,88 +14,90 @@ from numpy.typing import NDArray
 from edgelearn import kernels
 from edgelearn.arrays import F32, Mask
 from edgelearn.errors import OptionError
+from edgelearn.ir.structure import BLOCKS, Structure, fits
 
-BLOCKS = (1, 4)
-"""Weights that are stored together: as patterns unstructured and 1x4 keep them."""
+DENSEST: Mapping[int, float] = {1: 0.125, 4: 0.2}
+"""By size of block, up to which share of stored weights the kernels are faster than BLAS."""
+LEAST_BYTES = 1024
+"""What a matrix must save to be worth two indirections."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SparseMatrix:
-    """Weights (fan_in, units), unit by unit, of which those that a mask keeps are stored.
+class Places:
+    """The places of the weights that are kept of one matrix (fan_in, units).
 
     Attributes
     ----------
-    shape : tuple of int
-    block : int
-        1 or 4 inputs in a row of one unit.
+    structure : Structure
     starts : uint32 array, shape (units + 1,)
-        Where each unit begins in `index`.
-    index : uint32 array
-        Which block of inputs.
-    values : float32 array, shape (block * index.size,)
-        What learns.
+    index : uint16 array, shape (stored blocks,)
+
+    Examples
+    --------
+    >>> w = np.float32([[1, 0], [0, 2], [3, 0]])
+    >>> places = Places.of((w != 0).astype(np.uint8), 1)
+    >>> z = np.empty((1, 2), np.float32)
+    >>> places.product(places.structure.take(w), np.float32([[1, 1, 1]]), z)
+    >>> z.tolist()
+    [[4.0, 2.0]]
     """
 
-    shape: tuple[int, int]
-    block: int
+    structure: Structure
     starts: NDArray[np.uint32]
-    index: NDArray[np.uint32]
-    values: F32
+    index: NDArray[np.uint16]
 
     @classmethod
-    def of(cls, w: F32, mask: Mask, block: int = 1) -> SparseMatrix:
-        """`w` where `mask` keeps anything of a block; what it does not keep there is 0, and learns.
+    def of(cls, mask: Mask, block: int) -> Places:
+        """Every block of which `mask` keeps anything; whole blocks make up its inputs.
 
         Raises
         ------
         OptionError
-            If there are no kernels for such blocks.
-
-        >>> w = np.array([[1, 0], [0, 2], [3, 0]], np.float32)
-        >>> SparseMatrix.of(w, (w != 0).astype(np.uint8)).values.tolist()
-        [1.0, 3.0, 2.0]
+            If they do not, or there are no kernels for such blocks.
         """
-        if block not in BLOCKS:
+        if block not in BLOCKS or len(mask) % block:
             raise OptionError(
-                f"blocks of {block}", expected="blocks of 1 or 4", got=f"{block}", fix="choose one"
+                f"blocks of {block}",
+                expected="blocks of 1, or of 4 for a multiple of 4 inputs",
+                got=f"{len(mask)} inputs",
+                fix="choose blocks of 1",
             )
-        fan_in, units = w.shape
-        blocks = math.ceil(fan_in / block)
-        whole = np.zeros((units, blocks * block), np.float32)
-        whole[:, :fan_in] = (w * mask).T
-        kept = np.zeros((units, blocks * block), np.bool_)
-        kept[:, :fan_in] = mask.T
-        stays = kept.reshape(units, blocks, block).any(axis=2)
-        starts = np.concatenate([[0], np.cumsum(stays.sum(axis=1))]).astype(np.uint32)
-        index = np.nonzero(stays)[1].astype(np.uint32)
-        return cls(
-            (fan_in, units), block, starts, index, whole.reshape(-1, block)[stays.ravel()].ravel()
-        )
-
-    @property
-    def padded(self) -> int:
-        """Inputs up to the end of the last block; those beyond `fan_in` must be 0."""
-        return self.block * math.ceil(self.shape[0] / self.block)
+        s = Structure.of(mask, block)
+        index = s.index.astype(np.uint16)
+        s = Structure(s.shape, block, s.starts, index)
+        return cls(s, s.starts.view(np.uint32), index)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of weights and indices."""
-        return self.values.nbytes + self.index.nbytes + self.starts.nbytes
+        """Bytes of both arrays."""
+        return self.starts.nbytes + self.index.nbytes
 
-    def product(self, x: F32, out: F32) -> None:
-        """Write ``x @ w`` to `out` (batch, units); x: (batch, padded)."""
-        kernel = kernels.sparse.product if self.block == 1 else kernels.sparse.block_product
-        kernel(self.starts, self.index, self.values, x, out)
+    def product(self, values: F32, x: F32, out: F32) -> None:
+        """Write ``x @ w`` to `out`; x: (batch, fan_in), out: (batch, units), values: (size,)."""
+        one = self.structure.block == 1
+        kernel = kernels.sparse.product if one else kernels.sparse.block_product
+        kernel(self.starts, self.index, values, x, out)
 
-    def add_outer(self, x: F32, d: F32) -> None:
-        """``w += x.T @ d`` where there are weights; x: (batch, padded), d: (batch, units)."""
-        kernel = kernels.sparse.add_outer if self.block == 1 else kernels.sparse.block_add_outer
-        kernel(self.starts, self.index, x, d, self.values)
+    def add_outer(self, values: F32, x: F32, d: F32) -> None:
+        """Add ``x.T @ d`` to `values`, where there are weights; d: (batch, units)."""
+        one = self.structure.block == 1
+        kernel = kernels.sparse.add_outer if one else kernels.sparse.block_add_outer
+        kernel(self.starts, self.index, x, d, values)
 
-    def dense(self) -> F32:
-        """The whole matrix, zeros too."""
-        unit = np.repeat(np.arange(self.shape[1]), np.diff(self.starts))
-        whole = np.zeros((self.shape[1], self.padded // self.block, self.block), np.float32)
-        whole[unit, self.index] = self.values.reshape(-1, self.block)
-        dense = whole.reshape(self.shape[1], self.padded)[:, : self.shape[0]].T
-        return np.ascontiguousarray(dense)
+
+def worthwhile(mask: Mask) -> Places | None:
+    """The places that `mask` keeps, if that saves memory and costs no time.
+
+    In the blocks that need the fewest bytes; none holds a weight that `mask` does not keep.
+    """
+    found, most = None, 4 * mask.size - LEAST_BYTES
+    for block in BLOCKS:
+        if not fits(mask.shape, block) or len(mask) % block:
+            continue
+        places = Places.of(mask, block)
+        size = places.structure.size
+        need = 4 * size + places.nbytes
+        exact = np.array_equal(places.structure.mask() != 0, mask != 0)
+        if exact and need <= most and size <= DENSEST[block] * mask.size:
+            found, most = places, need
+    return found

@@ -55,14 +55,34 @@ def test_a_pruned_file_is_smaller(ask, model, here):
     assert (here / "p.safetensors").stat().st_size < model.stat().st_size - 0.7 * weights
 
 
-def test_a_pruned_training_step_is_exported(ask, model):
+@pytest.mark.parametrize("phase", ["infer", "train"])
+def test_what_is_exported_is_small_and_judged(ask, model, here, phase):
     """The gate compares it with the interpreter on real samples, weights after the step too."""
     assert ask("prune", "--sparsity", "0.9", "--out", "p.safetensors").code == 0
-    done = ask("export", "step.onnx", "--model", "p.safetensors", "--phase", "train", "--json")
-    assert done.json["refused"] == []
-    found = ask("inspect", "step.onnx", "--json").json
-    assert found["phases"][0]["sparsity"]["dense1.w"] == pytest.approx(0.9, abs=1e-3)
-    assert found["phases"][0]["ops"]["ApplyMask"] == 1
+    names, options = ("s.onnx", "d.onnx"), ("--model", "p.safetensors", "--phase", phase)
+    small = ask("export", names[0], *options, "--json").json
+    large = ask("export", names[1], *options, "--json", "--dense").json
+    assert small["refused"] == large["refused"] == []
+    assert small["bytes"] == (here / names[0]).stat().st_size < 0.6 * large["bytes"]
+    assert small["dense_bytes"] == large["dense_bytes"] == large["bytes"]
+    shown = [ask("inspect", name, "--json").json["phases"][0] for name in names]
+    ours = {p["phase"]: p for p in ask("inspect", "p.safetensors", "--json").json["phases"]}
+    for found in (*shown, ours[phase]):
+        assert found["sparsity"]["dense1.w"] == pytest.approx(0.9, abs=1e-3)
+    assert shown[0]["ops"]["SparseMatMul"] == 1
+    assert ours[phase]["ops"]["SparseMatMul"] == 1
+    assert ("ApplyMask" in shown[1]["ops"]) == (phase == "train")
+    assert "times smaller than dense" in ask("export", names[0], *options).out
+
+
+def test_budgets_see_the_size_of_the_sparse_file(ask, model, here):
+    ask("prune", "--sparsity", "0.9", "--out", "p.safetensors")
+    size = ask("export", "s.onnx", "--model", "p.safetensors", "--json").json["bytes"]
+    head = '[check]\ntargets = []\n[[check.model]]\nname = "m"\nfile = "p.safetensors"\n'
+    for limit, code in ((size, 0), (size - 1, 1)):
+        budget = f"[check.model.budget]\nexport.onnx.size = {limit}\n"
+        (here / "edgelearn.toml").write_text(head + budget, "utf-8")
+        assert ask("check").code == code
 
 
 def test_mistakes(ask, model, here):

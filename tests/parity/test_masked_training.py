@@ -4,53 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from masked_networks import BATCH, CLASSES, PATTERNS, pruned
 from tolerances import ENGINE_F32
 
 from edgelearn import engine
-from edgelearn.building import build
-from edgelearn.config import parse_recipe
 from edgelearn.export.onnx_reader import read_graph
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.lowering import to_graph, to_train_graph
-from edgelearn.masking import PruneConfig, choose_masks, masked
 from edgelearn.rng import Stream, uniform
 from edgelearn.runtimes.onnx import OnnxSession
 
-CLASSES, BATCH, STEPS = 3, 4, 6
-HEAD = {"kind": "dense", "units": CLASSES, "activation": "softmax"}
-STACKS = {
-    "dense": ([{"kind": "dense", "units": 12}, {"kind": "dense", "units": 9}], (10,)),
-    "conv": (
-        [{"kind": "conv2d", "filters": 6, "kernel": 3}, {"kind": "dense", "units": 8}],
-        (6, 6, 2),
-    ),
-    **{
-        kind: (
-            [
-                {"kind": kind, "units": 5, "returns": "sequence"},
-                {"kind": kind, "units": 6, "learn_projection": True},
-            ],
-            (4, 7),
-        )
-        for kind in ("gru", "lstm", "elman", "mingru")
-    },
-}
-PATTERNS = ("unstructured", "1x4", "neuron", "2:4")
-
-
-def pruned(name, optimizer, pattern):
-    layers, in_shape = STACKS[name]
-    tables = {
-        "name": name,
-        "dataset": {"name": "digits"},
-        "layers": [*layers, HEAD],
-        "train": {"optimizer": optimizer},
-    }
-    network = build(parse_recipe(tables, name), in_shape, ["a", "b", "c"], None)
-    config = PruneConfig(pattern=pattern)
-    masks = choose_masks(network, config, 0.5)
-    return masked(network.with_arrays(network.stored()), masks), masks
+STEPS = 6
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

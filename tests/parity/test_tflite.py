@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from layer_cases import CASES as LAYERS
 from layer_cases import arrays, update_graph
-from op_cases import CASES as OPS
+from op_cases import DENSE as OPS
+from op_cases import SPARSE
 from tflite_lanes import assert_agrees, lanes
 
 from edgelearn import workflow
@@ -29,6 +30,15 @@ def test_op_alone(case, batch):
             assert_agrees(graph, feeds, batch)
         return
     assert_agrees(graph, feeds, batch)
+
+
+@pytest.mark.parametrize("case", SPARSE, ids=str)
+def test_sparse_matrices_are_refused(case):
+    pytest.importorskip("ai_edge_litert", reason="the extra tflite is not installed")
+    from edgelearn.export.tflite_writer import to_bytes
+
+    with pytest.raises(UnsupportedOp, match="sparsify"):
+        to_bytes(case.graph_and_feeds(1)[0], batch=1)
 
 
 @pytest.mark.parametrize(("layer", "in_shape", "batch"), LAYERS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from layer_cases import arrays
-from op_cases import CASES
+from op_cases import DENSE
 from slopes import PRECISE, places, run64, slope
 from tolerances import ENGINE_F32
 
@@ -66,7 +66,7 @@ def check(b, out, given, batch):
     return errors
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", DENSE, ids=str)
 def test_every_op(case):
     b, feeds = case.built(5)
     if b.specs["out"].dtype != "float32":
