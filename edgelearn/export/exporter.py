@@ -18,9 +18,9 @@ from edgelearn.ir.store import Bundle
 from edgelearn.passes.sparsify import sparsify
 
 TARGETS = {
-    ".c": "edgelearn.export.c_target",
     ".onnx": "edgelearn.export.onnx_target",
     ".tflite": "edgelearn.export.tflite_target",
+    ".c": "edgelearn.export.c_target",
 }
 """The module that has the `Target`, by suffix; it is imported when it is asked for."""
 

@@ -11,6 +11,7 @@ from typing_extensions import assert_never
 from edgelearn.errors import UnsupportedOp
 from edgelearn.export.onnx_emit_sparse import emit_sparse
 from edgelearn.export.onnx_emitter import Emitter
+from edgelearn.export.onnx_functions import LOW
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -23,6 +24,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Pool2d,
@@ -93,6 +95,9 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one a
             e.elementwise(node, partial(e.node, UNARY[op.kind]))
         case ApplyMask():
             _apply_mask(e, inputs, out)
+        case Keep():
+            low, high = op.key % LOW, op.key // LOW
+            e.call("Keep", inputs, out, share=op.share, low=low, high=high)
         case Softmax():
             e.node("Softmax", inputs, out, axis=-1)
         case Reduce():

@@ -11,6 +11,7 @@ import onnx  # noqa: TID251  this file makes ONNX nodes
 
 from edgelearn.arrays import Array
 from edgelearn.export.onnx_emit_quant import biases, decoded, dequantized, linear
+from edgelearn.export.onnx_functions import DOMAIN, FUNCTIONS
 from edgelearn.ir.graph import Graph, Node
 from edgelearn.ir.ops import Dequantize, Quantize
 from edgelearn.ir.ops_quant import QuantParams
@@ -36,6 +37,7 @@ class Emitter:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.functions: dict[str, onnx.FunctionProto] = {}
         self.constants = graph.constants
         self._renamed: dict[str, str] = {}
         self._taken = set(graph.specs)
@@ -178,6 +180,11 @@ class Emitter:
         made = onnx.helper.make_node(op_type, inputs, [output], name=output, **attributes)
         self.nodes.append(made)
         return output
+
+    def call(self, name: str, inputs: list[str], output: str, **attributes: int) -> str:
+        """Add a node that is one of `FUNCTIONS`."""
+        self.functions[name] = FUNCTIONS[name](self.opset)
+        return self.node(name, inputs, output, domain=DOMAIN, **attributes)
 
     def initializer(self, name: str, value: Array) -> None:
         """Add `value` under `name`."""

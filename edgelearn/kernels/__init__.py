@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgelearn.kernels import dense as dense
+    from edgelearn.kernels import dropout as dropout
     from edgelearn.kernels import errors as errors
+    from edgelearn.kernels import fused as fused
     from edgelearn.kernels import leaky as leaky
     from edgelearn.kernels import lookup as lookup
     from edgelearn.kernels import mingru as mingru
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "dense",
+    "dropout",
     "errors",
+    "fused",
     "leaky",
     "lookup",
     "mingru",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -21,10 +22,10 @@ from edgelearn.rng import Stream, uniform
 from edgelearn.sparsity.matrix import Places
 from edgelearn.views import Whole
 
-LOOP_BATCH: Final = 4
-"""Up to this many samples our loops beat BLAS (measured on x86-64: 784x256, one thread)."""
-BLOCK_ELEMENTS: Final = 32_768
-"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (128 KiB)."""
+LOOP_BATCH: Final = 8
+"""Up to so many samples our loops are as fast as BLAS (784x256 on x86-64, one thread)."""
+BLOCK_ELEMENTS: Final = 16_384
+"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (64 KiB)."""
 
 
 class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +47,11 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     units: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     activation: Activation = "tanh"
 
+    @property
+    def code(self) -> int:
+        """The number that kernels know the activation by."""
+        return _activations.code(self.activation)
+
     def out_shape(self, in_shape: Shape) -> Shape:
         return (self.units,)
 
@@ -60,22 +66,25 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def view(self, in_shape: Shape) -> Whole:
         return Whole((self.units,))
 
-    def scratch_size(self, in_shape: Shape, batch: int) -> int:
-        return 0 if batch <= LOOP_BATCH else block_size(math.prod(in_shape), self.units)
+    def scratch_size(self, in_shape: Shape, batch: int, kept: Collection[str] = ()) -> int:
+        if batch <= LOOP_BATCH or kept:
+            return 0
+        return block_size(math.prod(in_shape), self.units)
 
     @property
     def sparse(self) -> tuple[str, ...]:
         return ("w",)
 
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
-        x, kept = x.reshape(len(x), -1), places_of(params).get("w")
+        x, code, kept = x.reshape(len(x), -1), self.code, places_of(params).get("w")
+        if kept is None and len(x) <= LOOP_BATCH:
+            kernels.dense.forward(x, params["w"], params["b"], code, out)
+            return Trace(x, out)
         if kept is not None:
             kept.product(params["w"], x, out)
-        elif len(x) <= LOOP_BATCH:
-            kernels.dense.product(x, params["w"], out)
         else:
             np.matmul(x, params["w"], out=out)
-        kernels.dense.activate(params["b"], _activations.code(self.activation), out)
+        kernels.dense.activate(params["b"], code, out)
         return Trace(x, out)
 
     def update(
@@ -86,7 +95,7 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def local_error(self, trace: Trace[F32], e: F32) -> None:
         """Onto `e`: the derivative of the loss by the pre-activation, ``e * act'(z)``."""
-        kernels.dense.local_error(trace.a, _activations.code(self.activation), e)
+        kernels.dense.local_error(trace.a, self.code, e)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         shape = b.specs[x].shape
@@ -111,11 +120,12 @@ def descend(
     into: Params, x: F32, d: F32, rate: float, scratch: F32, kept: Places | None = None
 ) -> None:
     """``w -= rate * x.T @ d`` and ``b -= rate * sum(d)`` in place; `d` is used up."""
+    if kept is None and len(d) <= LOOP_BATCH:
+        kernels.dense.descend(x, d, rate, into["w"], into["b"])
+        return
     d *= np.float32(-rate)
     if kept is not None:
         kept.add_outer(into["w"], x, d)
-    elif len(d) <= LOOP_BATCH:
-        kernels.dense.add_outer(x, d, into["w"])
     else:
         add_product(x, d, into["w"], scratch)
     kernels.dense.add_rows(d, into["b"])

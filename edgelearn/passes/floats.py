@@ -19,6 +19,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Op,
@@ -122,7 +123,7 @@ def _reason(op: Op) -> str:
             return "makes numbers of integers that are none of a quantiser"
         case SparseMatMul():
             return "its weights are pruned, and of float32"
-        case AddOuter() | AddConvOuter() | SparseAddOuter():
+        case AddOuter() | AddConvOuter() | SparseAddOuter() | Keep():
             return "learns"
         case Quantize() | Dequantize():
             return "stands between numbers and integers"
