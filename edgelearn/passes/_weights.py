@@ -5,14 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 from edgelearn.arrays import Array
+from edgelearn.errors import GraphError
 from edgelearn.ir.graph import Graph, Node
 from edgelearn.ir.ops import Conv2d, Gather, MatMul
 from edgelearn.ir.ops_quant import QuantParams
+from edgelearn.passes.fold import fold
 
 HIGH = 127
 """Weights are symmetric: without -128, a weight and its negative are alike."""
 BIAS_ROOM = 2**30
 """Largest bias: what the sum of products needs is left of 32 bits."""
+
+
+def inference_of(graph: Graph) -> Graph:
+    """`graph` with constants computed, or `GraphError` if it changes parameters."""
+    learned = [s.input for s in graph.states if not graph.specs[s.input].has_batch]
+    if learned:
+        raise GraphError(
+            f"graph {graph.name!r}",
+            expected="inference",
+            got=f"a training step of {', '.join(learned[:3])}",
+            fix="quantise what was learned: integers of 8 bits are too coarse to learn in",
+        )
+    return fold(graph)
 
 
 def weight_of(node: Node) -> tuple[str, int | None] | None:

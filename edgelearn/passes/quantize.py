@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from edgelearn.arrays import Array
-from edgelearn.errors import GraphError
 from edgelearn.ir.graph import Graph, Node, infer_spec
 from edgelearn.ir.ops import (
     Binary,
@@ -33,8 +32,7 @@ from edgelearn.ir.ops import (
 )
 from edgelearn.ir.ops_quant import QuantParams
 from edgelearn.ir.tensor import TensorSpec
-from edgelearn.passes._weights import integer_bias, symmetric, weight_of, weights_of
-from edgelearn.passes.fold import fold
+from edgelearn.passes._weights import inference_of, integer_bias, symmetric, weight_of, weights_of
 
 
 def quantize_weights(graph: Graph) -> Graph:
@@ -53,7 +51,7 @@ def quantize_weights(graph: Graph) -> Graph:
     >>> found.constants["w/int8"].dtype.name, [type(n.op).__name__ for n in found.nodes]
     ('int8', ['Dequantize', 'MatMul'])
     """
-    return _Rewriter(_inference(graph), {}).graph()
+    return _Rewriter(inference_of(graph), {}).graph()
 
 
 def quantize_full(graph: Graph, params: Mapping[str, QuantParams]) -> Graph:
@@ -70,7 +68,7 @@ def quantize_full(graph: Graph, params: Mapping[str, QuantParams]) -> Graph:
     GraphError
         If it is a training step.
     """
-    return _Rewriter(_inference(graph), params).graph()
+    return _Rewriter(inference_of(graph), params).graph()
 
 
 def activations(graph: Graph) -> list[str]:
@@ -83,23 +81,10 @@ def activations(graph: Graph) -> list[str]:
     >>> activations(b.graph([b.matmul(b.apply(Reshape((-1, 4)), x), w)]))
     ['x']
     """
-    rewriter = _Rewriter(_inference(graph), {})
+    rewriter = _Rewriter(inference_of(graph), {})
     products = [node for node in rewriter.source.nodes if rewriter.is_product(node)]
     read = [rewriter.origin(node.inputs[0]) for node in products]
     return list(dict.fromkeys((*read, *rewriter.ends)))
-
-
-def _inference(graph: Graph) -> Graph:
-    """`graph` with constants computed, or `GraphError` if it changes parameters."""
-    learned = [s.input for s in graph.states if not graph.specs[s.input].has_batch]
-    if learned:
-        raise GraphError(
-            f"graph {graph.name!r}",
-            expected="inference",
-            got=f"a training step of {', '.join(learned[:3])}",
-            fix="quantise what was learned: integers of 8 bits are too coarse to learn in",
-        )
-    return fold(graph)
 
 
 class _Rewriter:
