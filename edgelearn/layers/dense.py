@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -21,10 +22,10 @@ from edgelearn.rng import Stream, uniform
 from edgelearn.sparsity.matrix import Places
 from edgelearn.views import Whole
 
-LOOP_BATCH: Final = 4
-"""Up to this many samples our loops beat BLAS (measured on x86-64: 784x256, one thread)."""
-BLOCK_ELEMENTS: Final = 32_768
-"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (128 KiB)."""
+LOOP_BATCH: Final = 8
+"""Up to so many samples our loops are as fast as BLAS (784x256 on x86-64, one thread)."""
+BLOCK_ELEMENTS: Final = 16_384
+"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (64 KiB)."""
 
 
 class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -65,8 +66,10 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def view(self, in_shape: Shape) -> Whole:
         return Whole((self.units,))
 
-    def scratch_size(self, in_shape: Shape, batch: int) -> int:
-        return 0 if batch <= LOOP_BATCH else block_size(math.prod(in_shape), self.units)
+    def scratch_size(self, in_shape: Shape, batch: int, kept: Collection[str] = ()) -> int:
+        if batch <= LOOP_BATCH or kept:
+            return 0
+        return block_size(math.prod(in_shape), self.units)
 
     @property
     def sparse(self) -> tuple[str, ...]:

@@ -103,10 +103,12 @@ def test_files_that_are_not_models(capsys, model_path, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(model_path.read_bytes()[:1000])
     (tmp_path / "model.tflite").write_bytes(b"TFL3")
+    (tmp_path / "model.pb").write_bytes(b"TFL3")
     for file, code, says in (
         ("none.safetensors", 2, "edgelearn train"),
         ("none.onnx", 2, "no such file"),
-        ("model.tflite", 2, "the suffix '.tflite'"),
+        ("model.pb", 2, "the suffix '.pb'"),
+        ("model.tflite", 3, "E3001"),
         ("broken.safetensors", 3, "E3001"),
     ):
         assert cli.run(["simulate", str(tmp_path / file)]) == code, file
