@@ -135,7 +135,8 @@ def test_integers_stay_integers_from_layer_to_layer(batch):
 def test_what_no_kernel_for_integers_computes_is_computed_with_numbers(changes, numbers):
     graph = integer_network(**changes)
     x = np.random.default_rng(2).standard_normal((1, 7, 6, 3)).astype(np.float32)
-    assert_agrees(graph, {"x": x}, 1, tolerance=one_step(graph, x))
+    # A second step, since kernels for int8 weights round the activations that they read.
+    assert_agrees(graph, {"x": x}, 1, tolerance=2 * one_step(graph, x))
     for _, draft in lanes(graph, 1):
         whole = operators(next(lanes(integer_network(), 1))[1].content)
         assert operators(draft.content)[numbers] > whole[numbers]
