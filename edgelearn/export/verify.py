@@ -12,29 +12,32 @@ from edgelearn.arrays import Array
 from edgelearn.errors import ParityError
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.interp import run
-from edgelearn.ir.ops import Gather, OneHot, Quantize
+from edgelearn.ir.ops import Dequantize, Gather, OneHot, Quantize
 
 TOLERANCES: dict[tuple[str, str], float] = {
     # float32 has 24 bits: 6e-8 a rounding. Runtimes sum in other orders and approximate exp and
     # tanh, which over some layers, or over a step of training, stays below 100 roundings.
     ("onnx", "float32"): 1e-5,
     ("tflite", "float32"): 1e-5,
-    # Where the interpreter multiplies numbers that integers mean, onnxruntime multiplies integers.
-    # A sum that falls between two of them may go either way: 256 steps are 4e-3 each.
-    ("onnx", "int8"): 1.5e-2,
-    ("c", "int8"): 1.5e-2,
-    # Kernels for int8 weights beside float32 activations round the activations too, to 8 bits
-    # (LiteRT 2.3: 9e-3 at most of a product alone). 127 steps are 8e-3 each.
-    ("tflite", "int8"): 1.5e-2,
     ("c", "float32"): 1e-5,
+    # onnxruntime and C make the numbers that int8 weights mean. TFLite kernels round what meets
+    # them too, to 8 bits (LiteRT 2.3: 9e-3 at most of a product alone); 127 steps are 8e-3 each.
+    ("onnx", "int8 weights"): 1e-5,
+    ("tflite", "int8 weights"): 1.5e-2,
+    ("c", "int8 weights"): 1e-5,
+    # Where the interpreter multiplies numbers that integers mean, runtimes multiply integers. A
+    # sum that falls between two of them may go either way: 256 steps are 4e-3 each.
+    ("onnx", "int8"): 1.5e-2,
+    ("tflite", "int8"): 1.5e-2,
+    ("c", "int8"): 1.5e-2,
 }
-"""Largest error by format and dtype: absolute, or relative to the largest value if that is > 1."""
+"""Largest error by format and precision: absolute, or relative to the largest value if that is > 1."""
 
 TRAIN_STEPS = 20
 GOLDEN_LR = 0.05
 FALLBACK_SAMPLES = 8
 
-Precision: TypeAlias = Literal["float32", "int8"]
+Precision: TypeAlias = Literal["float32", "int8 weights", "int8"]
 Feeds: TypeAlias = dict[str, Array]
 Runner: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -59,8 +62,9 @@ class Parity:
 
 
 def precision_of(graph: Graph) -> Precision:
-    """The second key of `TOLERANCES`: int8 if `graph` rounds any value to integers."""
-    return "int8" if any(isinstance(node.op, Quantize) for node in graph.nodes) else "float32"
+    """The second key of `TOLERANCES`: what of `graph` is of integers."""
+    kinds = {type(node.op) for node in graph.nodes}
+    return "int8" if Quantize in kinds else "int8 weights" if Dequantize in kinds else "float32"
 
 
 def compare(
