@@ -31,7 +31,7 @@ TOLERANCES: dict[tuple[str, str], float] = {
     ("tflite", "int8"): 1.5e-2,
     ("c", "int8"): 1.5e-2,
 }
-"""Largest error by format and precision: absolute, or relative to the largest value if that is > 1."""
+"""Largest error by format and precision: absolute, or relative to the largest value if over 1."""
 
 TRAIN_STEPS = 20
 GOLDEN_LR = 0.05
