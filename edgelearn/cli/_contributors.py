@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgelearn.cli._output import human_bytes, human_seconds
+from edgelearn.cli._simulation import folded
 from edgelearn.cli._subject import Subject
 from edgelearn.ir import Graph, plan_arena
 from firmware_sim.report import simulate
@@ -22,7 +23,10 @@ def of(subject: Subject, metric: str, profile: DeviceProfile | None) -> tuple[st
         return ()
     graph = subject.graphs[phase].bind(subject.batch_of(phase))
     if key.startswith("latency") and profile is not None:
-        costs = {node.name: node.seconds for node in simulate(graph, profile).nodes}
+        costs = {
+            name if len(nodes) == 1 else f"{name} x {len(nodes)}": sum(n.seconds for n in nodes)
+            for name, nodes in folded(simulate(graph, profile).nodes).items()
+        }
         return tuple(f"{name} {human_seconds(costs[name])}" for name in _largest(costs))
     in_flash = profile is not None and profile.kind == "mcu"
     sizes = _sizes(graph, key, in_flash=in_flash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 from edgelearn.cli import _subject
 from edgelearn.cli._output import human_bytes, human_seconds, table
 from firmware_sim.devices import read_device
-from firmware_sim.report import SimReport, simulate
+from firmware_sim.report import NodeCost, SimReport, simulate
 
 NOTES = (
     "RAM and flash are exact for the model's own data; program code is not in them, nor is an",
@@ -45,6 +46,19 @@ def show(title: str, reports: Sequence[SimReport]) -> None:
     click.echo("\n".join(NOTES), err=True)
 
 
+def folded(nodes: Sequence[NodeCost]) -> dict[str, list[NodeCost]]:
+    """Nodes by what they are called without the number that tells repeated steps apart.
+
+    An unrolled layer has ``gru1/t0/matmul``, ``gru1/t1/matmul`` and so on, one a time step, or
+    ``gru1/matmul``, ``gru1/matmul_2``.
+    """
+    found: dict[str, list[NodeCost]] = {}
+    for node in nodes:
+        name = re.sub(r"/t\d+(?=/)|(?<=[a-z])_\d+$", "", node.name)
+        found.setdefault(name, []).append(node)
+    return found
+
+
 def _row(report: SimReport) -> dict[str, str]:
     energy = report.energy_j
     return {
@@ -64,8 +78,14 @@ def _row(report: SimReport) -> dict[str, str]:
 def _slowest(report: SimReport) -> str:
     if not report.latency_s:
         return "-"
-    node = max(report.nodes, key=lambda n: n.seconds)
-    return f"{node.name} {node.seconds / report.latency_s:.0%} ({node.bound})"
+    name, nodes = max(folded(report.nodes).items(), key=lambda part: _seconds(part[1]))
+    times = f" x {len(nodes)}" if len(nodes) > 1 else ""
+    bound = max(nodes, key=lambda node: node.seconds).bound
+    return f"{name}{times} {_seconds(nodes) / report.latency_s:.0%} ({bound})"
+
+
+def _seconds(nodes: Sequence[NodeCost]) -> float:
+    return sum(node.seconds for node in nodes)
 
 
 def _human_joules(joules: float) -> str:
