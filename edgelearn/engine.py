@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
+from edgelearn.fusing import FusedStep, fused_step
 from edgelearn.layers import Dropper, Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Network
 from edgelearn.noise import Noise
@@ -29,7 +30,7 @@ class Room:
     """Where one block works on a number of samples: views of the buffers.
 
     `learner` or `sequence` is its layer as what it is, `learned` the arrays that change; to ask a
-    protocol takes longer than a small layer does.
+    protocol takes longer than a small layer does. `fused`, if any, does all of a step in place.
     """
 
     joined: F32
@@ -40,6 +41,7 @@ class Room:
     learned: Params
     learner: Learner | None
     sequence: SequenceLearner | None
+    fused: FusedStep | None
 
 
 class Buffers:
@@ -136,15 +138,18 @@ class Buffers:
         layer, shapes = block.layer, Shapes.of(block, self.network.optimizer, samples)
         joined, features, error, slopes, judging, scratch, gradient = shapes.cut(self._work)
         place = self._placement.places[index]
+        out = _view(self._activations[place:], (samples, *block.out_shape))
+        space = Workspace(features, error, slopes, self.loss, judging)
         return Room(
             joined=joined,
-            out=_view(self._activations[place:], (samples, *block.out_shape)),
-            space=Workspace(features, error, slopes, self.loss, judging),
+            out=out,
+            space=space,
             scratch=scratch,
             gradient=gradient,
             learned=block.learned(),
             learner=layer if isinstance(layer, Learner) else None,
             sequence=layer if isinstance(layer, SequenceLearner) else None,
+            fused=fused_step(block, out, space),
         )
 
     def learn(self, index: int, x: F32, labels: Array, lr: float) -> None:
@@ -158,7 +163,9 @@ class Buffers:
         self.loss[:] = 0
         optimizer, learned = self.network.optimizer, room.learned
         into, share = optimizer.target(learned, block.moments, room.gradient, rate, len(x))
-        if room.sequence is not None:
+        if room.fused is not None and into is learned:
+            room.fused(x, labels, share)
+        elif room.sequence is not None:
             lesson = Lesson(labels, readout, share, into, room.scratch, room.space)
             room.sequence.learn(block.params, x, room.out, lesson)
         else:

@@ -73,7 +73,8 @@ def to_bundle(model: Model) -> Bundle:
         "history": plain(model.history),
         "position": None if standing is None else plain(standing.progress),
     }
-    graphs = {"infer": to_graph(network), "train": to_train_graph(network)}
+    training = to_train_graph(network, model.recipe.train.batch)
+    graphs = {"infer": to_graph(network), "train": training}
     best = {} if standing is None else standing.best
     kept = {f"{BEST}{name}": value for name, value in best.items()}
     return Bundle(graphs, meta, {**model.golden, **kept})

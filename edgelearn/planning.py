@@ -66,5 +66,5 @@ def _step(network: Network, recipe: Recipe) -> Graph:
     """One step by the method of the recipe."""
     method = recipe.train.method
     if method in ("tpsgd", "shallow"):
-        return to_train_graph(network)
-    return to_control_graph(network, method, recipe.train.seed)
+        return to_train_graph(network, recipe.train.batch)
+    return to_control_graph(network, method, recipe.train.seed, recipe.train.batch)

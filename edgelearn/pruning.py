@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
 
-from edgelearn.arrays import F32, Array, Mask
+from edgelearn.arrays import F32, Array
 from edgelearn.config import TrainConfig
 from edgelearn.datasets import Dataset
 from edgelearn.engine import Buffers, train_step
 from edgelearn.evaluation import evaluate
 from edgelearn.holdout import split
-from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, wanted_sparsity
+from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, ready, wanted_sparsity
 from edgelearn.network import Network
 from edgelearn.optimizers import OPTIMIZERS
-from edgelearn.progress import EpochReport, Observer
+from edgelearn.progress import EpochReport, Observer, Standing
 from edgelearn.rng import Stream, permutation
 from edgelearn.sparsity.masks import sparsity_of
 from edgelearn.sparsity.regrowth import exchanged, exchanged_share
@@ -97,7 +96,8 @@ def prune(
     choose_masks(network, config, levels[-1])  # refused before anything is learned
     run = _Run(network.with_arrays(network.stored()), data, config, levels)
     before = run.accuracy()
-    run.network = masked(run.network, choose_masks(run.network, config, levels[0]))
+    first = masked(run.network, choose_masks(run.network, config, levels[0]))
+    run.network = ready(first, train)
     after = run.accuracy()
     if config.retrain:
         run.learn(train, observer or Observer())
@@ -106,7 +106,10 @@ def prune(
 
 @dataclass(slots=True)
 class _Run:
-    """One run: the network as it is by now, and the sparsity that each epoch asks for."""
+    """One run: the network as it is by now, and the sparsity that each epoch asks for.
+
+    `changed` says that the network has other masks, and arrays, than what was being taught.
+    """
 
     network: Network
     data: Dataset
@@ -114,6 +117,7 @@ class _Run:
     levels: list[float]
     epochs: list[PrunedEpoch] = field(default_factory=list)
     kept_epoch: int | None = None
+    changed: bool = False
 
     def accuracy(self) -> float | None:
         return evaluate(self.network, self.data.x_test, self.data.y_test).mark
@@ -124,24 +128,38 @@ class _Run:
 
     def learn(self, train: TrainConfig, observer: Observer) -> None:
         """Teach it again, and change masks between epochs as the schedule says."""
+        config = retraining(train, len(self.levels))
+        standing: Standing | None = Standing()
+        while standing is not None:  # once more with the other arrays that other masks need
+            self.network, self.changed = ready(self.network, train), False
+            standing = self._learn_on(config, train, observer, standing)
+            if not self.changed:
+                break
+
+    def _learn_on(
+        self, config: TrainConfig, train: TrainConfig, observer: Observer, start: Standing
+    ) -> Standing | None:
+        """As `edgelearn.trainer.fit`, until masks change; the best is kept of the last ones."""
         best = Best(self.network.changing(self.network.learning()), train.patience)
 
         def on_epoch(report: EpochReport) -> None:
             observer.on_epoch(report)
             held_out, zeros = self._held_out(report), self.sparsity()
             self.epochs.append(PrunedEpoch(zeros, report.loss, self.accuracy(), held_out))
-            if not self._change_masks(report.epoch, train) and held_out is not None:
+            self.changed = self._change_masks(report.epoch, train)
+            if not self.changed and held_out is not None:
                 best.tell(held_out)
 
         watched = replace(
             observer,
             on_epoch=on_epoch,
-            should_stop=lambda: best.exhausted or observer.should_stop(),
+            should_stop=lambda: self.changed or best.exhausted or observer.should_stop(),
         )
-        config = retraining(train, len(self.levels))
-        fit(self.network, self.data.x_train, self.data.y_train, config, observer=watched)
+        x, y = self.data.x_train, self.data.y_train
+        stopped = fit(self.network, x, y, config, start=start, observer=watched)
         best.restore()
         self.kept_epoch = len(self.epochs) - (best.stale if best.copies else 0)
+        return stopped
 
     def _held_out(self, report: EpochReport) -> float | None:
         """What is better the larger it is: accuracy of the head, or its loss, negative."""
@@ -157,7 +175,8 @@ class _Run:
             self._exchange(share, train)
             return share > 0
         if epoch < len(self.levels) and self.levels[epoch] != self.levels[epoch - 1]:
-            self._hold(choose_masks(self.network, self.config, self.levels[epoch]))
+            masks = choose_masks(self.network, self.config, self.levels[epoch])
+            self.network = masked(self.network, masks)
             return True
         return False
 
@@ -169,27 +188,20 @@ class _Run:
         if train.validation:
             taught, _ = split(y, train.validation, train.seed)
             x, y = x[taught], y[taught]
-        gradients = local_gradients(self.network, x, y, train.batch)
-        self._hold(
-            {
-                f"{block.name}.{key}": exchanged(
-                    mask,
-                    block.params[key],
-                    gradients[f"{block.name}.{key}"],
-                    share,
-                    self.config.pattern,
-                )
-                for block in self.network.blocks
-                for key, mask in block.masks.items()
-            }
-        )
-
-    def _hold(self, masks: Mapping[str, Mask]) -> None:
-        """Other masks in the same arrays, which what learns has in hand."""
-        for block in self.network.blocks:
-            for key, mask in block.masks.items():
-                mask[:] = masks[f"{block.name}.{key}"]
-            block.hold_masks()
+        whole = self.network.whole()
+        gradients = local_gradients(whole, x, y, train.batch)
+        masks = {
+            f"{block.name}.{key}": exchanged(
+                mask,
+                block.params[key],
+                gradients[f"{block.name}.{key}"],
+                share,
+                self.config.pattern,
+            )
+            for block in whole.blocks
+            for key, mask in block.masks.items()
+        }
+        self.network = masked(whole, masks)
 
 
 def retraining(train: TrainConfig, epochs: int) -> TrainConfig:

@@ -149,8 +149,8 @@ class Emitted:
     features: str
     slopes: str | None
 
-    def descend(self, b: Builder, rate: str, into: str) -> str:
-        """The new value of a learned projection, as nodes."""
+    def descend(self, b: Builder, down: str, into: str) -> str:
+        """The new value of a learned projection, as nodes; `down` is minus the rate."""
         assert self.slopes is not None  # noqa: S101  config refuses learned targets
-        step = b.binary("mul", self.slopes, b.unary("neg", rate))
+        step = b.binary("mul", self.slopes, down)
         return b.apply(AddOuter(), into, step, self.features, name=b.fresh("p"))

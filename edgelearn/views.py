@@ -190,16 +190,37 @@ class RealSteps:
 
 def emit_spread(b: Builder, e: str, shape: Shape) -> str:
     """The error of every pixel of images of `shape` from that of their cells, as nodes."""
-    height, width, channels = shape
     grid = b.specs[e].shape[1:]
     if grid == shape:
         return e
-    rows, columns = -(-height // grid[0]), -(-width // grid[1])
-    apart = b.apply(Reshape((BATCH, grid[0], 1, grid[1], 1, channels)), e)
+    rows, columns = _cell(grid, shape)
+    apart = b.apply(Reshape((BATCH, grid[0], 1, grid[1], 1, grid[2])), e)
     ones = b.constant(b.fresh("ones"), np.ones((rows, 1, columns, 1), np.float32))
-    tall = (BATCH, grid[0] * rows, grid[1] * columns, channels)
+    tall = (BATCH, grid[0] * rows, grid[1] * columns, grid[2])
     pixels = b.apply(Reshape(tall), b.binary("mul", apart, ones))
     for axis, (size, found) in enumerate(zip(shape[:2], tall[1:3], strict=True), start=1):
         if size != found:
             pixels = b.apply(Slice(axis, 0, size), pixels)
     return pixels
+
+
+def emit_scaled(b: Builder, factor: str, e: str, shape: Shape) -> str:
+    """``factor * emit_spread(e)``; where cells are whole, the error is never spread out.
+
+    `factor` has a value for every pixel of images of `shape`, and may be written over.
+    """
+    grid, own = b.specs[e].shape[1:], b.specs[factor].shape
+    rows, columns = _cell(grid, shape)
+    if grid == shape or (grid[0] * rows, grid[1] * columns) != shape[:2]:
+        images = b.apply(Reshape((BATCH, *shape)), factor) if own[1:] != shape else factor
+        scaled = b.binary("mul", images, emit_spread(b, e, shape))
+    else:
+        cells = b.apply(Reshape((BATCH, grid[0], rows, grid[1], columns, grid[2])), factor)
+        apart = b.apply(Reshape((BATCH, grid[0], 1, grid[1], 1, grid[2])), e)
+        scaled = b.binary("mul", cells, apart)
+    return scaled if b.specs[scaled].shape == own else b.apply(Reshape(own), scaled)
+
+
+def _cell(grid: Shape, shape: Shape) -> Pair:
+    """Rows and columns of the cells of a `grid` over images of `shape`."""
+    return -(-shape[0] // grid[0]), -(-shape[1] // grid[1])

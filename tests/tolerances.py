@@ -6,3 +6,6 @@ carried through 20 training steps."""
 
 GRADIENT = 2e-3
 """A central difference of a float32 loss, relative to the largest component."""
+
+C_F32 = 1e-6
+"""The generated C sums in another order than NumPy, and has exp, log and tanh of its own."""

@@ -10,6 +10,7 @@ import click
 
 from edgelearn.cli import _subject
 from edgelearn.cli._output import human_bytes, human_seconds, table
+from edgelearn.passes.reorder import reorder
 from firmware_sim.devices import read_device
 from firmware_sim.report import NodeCost, SimReport, simulate
 
@@ -36,7 +37,9 @@ def run(
     for profile in profiles:
         for name, graph in graphs.items():
             samples = subject.batch_of(name) if batch is None else batch
-            reports.append(simulate(graph, profile, phase=name, threads=threads, batch=samples))
+            suits = batch is None or batch < 1 or name != "train"
+            ordered = graph if suits else reorder(graph, samples)
+            reports.append(simulate(ordered, profile, phase=name, threads=threads, batch=samples))
     return reports
 
 

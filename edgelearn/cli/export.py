@@ -32,7 +32,7 @@ from edgelearn.errors import OptionError
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
-    help="Samples in one run of a .tflite file, whose shapes are fixed. Default: 1.",
+    help="Samples in one run of a .tflite or .c file, whose shapes are fixed. Default: 1.",
 )
 @json_option
 def command(
@@ -47,7 +47,7 @@ def command(
 ) -> None:
     """Write the model to OUT, in the format its suffix says, and verify the file by running it.
 
-    OUT ends in .onnx or .tflite.
+    OUT ends in .onnx, .tflite or .c; of C there is a header beside it.
 
     With --phase train the file holds one step of learning: weights in, weights out, so that
     a stock runtime trains the model without edgelearn. With --form stream it holds one time step of
@@ -61,6 +61,7 @@ def command(
       edgelearn export model.onnx
       edgelearn export --phase train step.onnx
       edgelearn export --phase train --batch 16 step.tflite
+      edgelearn export --phase train firmware.c
       edgelearn export --form stream stream.onnx
     """
     from dataclasses import asdict

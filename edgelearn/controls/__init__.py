@@ -78,7 +78,7 @@ def training_bytes(network: Network, config: TrainConfig) -> int:
 
 
 def _graph_bytes(network: Network, config: TrainConfig) -> int:
-    graph = to_control_graph(network, config.method, config.seed)
+    graph = to_control_graph(network, config.method, config.seed, config.batch)
     states = (state.init.nbytes for state in graph.states)
     constants = (value.nbytes for value in graph.constants.values())
     arena = plan_arena(graph.bind(config.batch))

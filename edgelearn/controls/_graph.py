@@ -14,9 +14,10 @@ from edgelearn.layers import Descent, Names
 from edgelearn.lowering import Step, emit_forward, emit_local_learning
 from edgelearn.network import Network
 from edgelearn.passes.backward import Backward
+from edgelearn.passes.reorder import reorder
 
 
-def to_control_graph(network: Network, method: Method, seed: int) -> Graph:
+def to_control_graph(network: Network, method: Method, seed: int, batch: int = 1) -> Graph:
     """One step of `method`, one of bp, fa, dfa and drtp, as `edgelearn.lowering.to_train_graph`.
 
     Parameters
@@ -27,6 +28,8 @@ def to_control_graph(network: Network, method: Method, seed: int) -> Graph:
     method : str
     seed : int
         What the matrices of fa follow from.
+    batch : int
+        What the order of the nodes suits best; any number of samples can be fed.
     """
     if method in ("drtp", "dfa"):
         require_projections(network, method)
@@ -39,7 +42,7 @@ def to_control_graph(network: Network, method: Method, seed: int) -> Graph:
             answer = _emit_direct(step)
         case _:
             answer = _emit_backward(step, feedback(network, seed) if method == "fa" else {})
-    return step.graph(answer)
+    return reorder(step.graph(answer), batch)
 
 
 def _emit_direct(step: Step) -> str:

@@ -24,7 +24,7 @@ class Interpreted:
         # Samples and labels come from the buffers on the scale that is learned.
         outputs = None if network.outputs is None else Outputs.blank(network.names)
         network = replace(network, normalizer=None, outputs=outputs)
-        self._runner = Runner(to_control_graph(network, method, seed))
+        self._runner = Runner(to_control_graph(network, method, seed, batch))
         self._arrays = network.stored()
         self._step = np.zeros((), np.float32)
 

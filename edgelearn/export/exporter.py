@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgelearn import __version__
 from edgelearn.errors import MissingRuntime, OptionError, unknown
 from edgelearn.export.target import Draft, Options, Target
 from edgelearn.export.verify import TOLERANCES, compare, golden_steps
-from edgelearn.files import write_atomic
+from edgelearn.files import staged
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
 from edgelearn.passes.sparsify import sparsify
 
 TARGETS = {
+    ".c": "edgelearn.export.c_target",
     ".onnx": "edgelearn.export.onnx_target",
     ".tflite": "edgelearn.export.tflite_target",
 }
@@ -123,12 +125,14 @@ def export(bundle: Bundle, phase: str, path: Path, options: Options | None = Non
     target = target_of(path, options)
     if phase not in bundle.graphs:
         raise unknown("phase", phase, bundle.graphs)
+    if "name" in target.options:
+        options = replace(options, name=path.stem)
     whole, meta = bundle.graphs[phase], metadata(bundle, phase)
     graph = sparsify(whole) if "dense" in target.options and not options.dense else whole
     draft = target.draft(graph, meta, options)
     dense = draft if graph is whole else target.draft(whole, meta, options)
     errors, runtimes = _judge(target, draft, graph, bundle, f"export {str(path)!r}")
-    write_atomic(path, draft.content)
+    _write(path, draft)
     return Exported(
         path=str(path),
         format=target.format,
@@ -146,12 +150,25 @@ def _judge(
     """The error of `draft` by lane, and what ran it; `ParityError` at the first that is wrong."""
     errors, runtimes = {}, []
     for lane in target.lanes(draft):
-        steps = golden_steps(graph, bundle.extra, draft.batch)
-        parity = compare(graph, draft.outputs, draft.states, lane.run, steps)
+        whole, outputs, states = graph, draft.outputs, draft.states
+        if lane.graph is not None:
+            whole = lane.graph
+            outputs = {name: name for name in whole.outputs}
+            states = {state.input: state.input for state in whole.states}
+        steps = golden_steps(whole, bundle.extra, lane.batch or draft.batch)
+        parity = compare(whole, outputs, states, lane.run, steps)
         runtimes.append(f"{lane.name} {lane.version}")
         parity.require(where, runtimes[-1], TOLERANCES[target.format, "float32"])
         errors[lane.name] = parity.max_abs_error
     return errors, runtimes
+
+
+def _write(path: Path, draft: Draft) -> None:
+    """Replace all files of a draft when all of them are there."""
+    contents = {path: draft.content} | {path.with_suffix(s): c for s, c in draft.beside.items()}
+    with contextlib.ExitStack() as stack:
+        for target, content in contents.items():
+            stack.enter_context(staged(target)).write_bytes(content)
 
 
 def metadata(bundle: Bundle, phase: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgelearn.export.verify import Runner
 from edgelearn.ir.graph import Graph
@@ -21,11 +21,14 @@ class Options:
         The number of samples of one run, for targets whose shapes are fixed.
     dense : bool, optional
         Whether pruned matrices are stored with their zeros; of targets that have another form.
+    name : str, optional
+        What the model is called in the file, where it is called something: the stem of its name.
     """
 
     opset: int | None = None
     batch: int | None = None
     dense: bool | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Draft:
         The number of samples of one run, if the file fixes it.
     refused : tuple of str
         Runtimes that must not be given this file, each with the reason.
+    beside : mapping of str to bytes
+        Other files of the same stem, by suffix.
     """
 
     content: bytes
@@ -48,6 +53,7 @@ class Draft:
     states: Mapping[str, str]
     batch: int | None = None
     refused: tuple[str, ...] = ()
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,17 @@ class Lane:
     run : callable
         One run: inputs and states in, outputs by name out. States left out start at their
         first values.
+    graph : Graph, optional
+        What it computes, if that is a part of the Graph: all values are then called as there.
+    batch : int, optional
+        The number of samples of one run, if it is not that of the draft.
     """
 
     name: str
     version: str
     run: Runner
+    graph: Graph | None = None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ TOLERANCES: dict[tuple[str, str], float] = {
     # tanh, which over some layers, or over a step of training, stays below 100 roundings.
     ("onnx", "float32"): 1e-5,
     ("tflite", "float32"): 1e-5,
+    ("c", "float32"): 1e-5,
 }
 """Largest error by format and dtype: absolute, or relative to the largest value if that is > 1."""
 

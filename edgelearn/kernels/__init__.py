@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgelearn.kernels import dense as dense
     from edgelearn.kernels import dropout as dropout
     from edgelearn.kernels import errors as errors
+    from edgelearn.kernels import fused as fused
     from edgelearn.kernels import leaky as leaky
     from edgelearn.kernels import lookup as lookup
     from edgelearn.kernels import mingru as mingru
@@ -30,6 +31,7 @@ _MODULES = (
     "dense",
     "dropout",
     "errors",
+    "fused",
     "leaky",
     "lookup",
     "mingru",

@@ -101,6 +101,13 @@ def product(x: F32, w: F32, z: F32) -> None:
 
 
 @kernel
+def forward(x: F32, w: F32, b: F32, kind: int, out: F32) -> None:
+    """Onto `out` (batch, units): ``act(x @ w + b)``."""
+    product(x, w, out)
+    activate(b, kind, out)
+
+
+@kernel
 def add_outer(x: F32, d: F32, w: F32) -> None:
     """Onto `w`: ``w + x.T @ d``, skipping inputs that are 0; no buffer for the gradient."""
     zero = x.dtype.type(0)
@@ -120,3 +127,14 @@ def add_rows(d: F32, b: F32) -> None:
     for n in range(d.shape[0]):
         for j in range(b.size):
             b[j] += d[n, j]
+
+
+@kernel
+def descend(x: F32, d: F32, rate: float, w: F32, b: F32) -> None:
+    """``w -= rate * x.T @ d`` and ``b -= rate * sum(d)`` in place; `d` is used up."""
+    down = d.dtype.type(-rate)
+    for n in range(d.shape[0]):
+        for j in range(d.shape[1]):
+            d[n, j] *= down
+    add_outer(x, d, w)
+    add_rows(d, b)

@@ -40,17 +40,21 @@ def emit(b: Builder, activation: Activation, z: str) -> str:
             return z
 
 
-def emit_error(b: Builder, activation: Activation, a: str, e: str) -> str:
-    """``e * act'(z)`` as nodes; the slope follows from the activation `a`."""
+def emit_slope(b: Builder, activation: Activation, a: str) -> str | None:
+    """``act'(z)`` as nodes, which follows from the activation `a`; None for 1."""
     match activation:
         case "tanh":
-            slope = b.binary("sub", b.scalar(1), b.binary("mul", a, a))
-            return b.binary("mul", e, slope)
+            return b.binary("sub", b.scalar(1), b.binary("mul", a, a))
         case "relu":
-            return b.binary("mul", e, b.unary("sign", a))
+            return b.unary("sign", a)
         case "leaky_relu":
             positive = b.unary("relu", b.unary("sign", a))
-            slope = b.binary("max", positive, b.scalar(LEAK))
-            return b.binary("mul", e, slope)
+            return b.binary("max", positive, b.scalar(LEAK))
         case "softmax" | "linear":
-            return e
+            return None
+
+
+def emit_error(b: Builder, activation: Activation, a: str, e: str) -> str:
+    """``e * act'(z)`` as nodes; of softmax `e` is the error of z already."""
+    slope = emit_slope(b, activation, a)
+    return e if slope is None else b.binary("mul", e, slope)

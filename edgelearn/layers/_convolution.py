@@ -31,7 +31,7 @@ from edgelearn.layers._images import (
 from edgelearn.layers._oja import Oja
 from edgelearn.layers._pca import Components, Covariance, wanted_components, whitened_filters
 from edgelearn.rng import Stream, uniform
-from edgelearn.views import Cells, emit_spread
+from edgelearn.views import Cells, emit_scaled, emit_spread
 
 PATCHES = 20
 """Patches of one image that the filters start from."""
@@ -197,9 +197,13 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         *size, channels = b.specs[trace.x].shape[1:]
         image = (*size, channels // steps)
         g = self._of_image(image, image)
-        full = _emit_all_steps(b, emit_spread(b, e, out), steps, out_shape)
-        d = _activations.emit_error(b, self.activation, trace.a, full)
-        step = b.binary("mul", d, b.unary("neg", rate), name=b.fresh("d"))
+        coarse = b.binary("mul", e, b.unary("neg", rate))
+        slope = _activations.emit_slope(b, self.activation, trace.a)
+        if slope is None or steps > 1:
+            step = _emit_all_steps(b, emit_spread(b, coarse, out), steps, out_shape)
+            step = step if slope is None else b.binary("mul", step, slope)
+        else:
+            step = emit_scaled(b, slope, coarse, out)
         total = b.apply(Reduce("sum", tuple(range(len(out_shape)))), step)
         errors = emit_images(b, self.form, self.kind, step)
         outer = AddConvOuter(g.strides, g.pads, g.dilations, steps * self.groups)

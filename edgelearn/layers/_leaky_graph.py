@@ -59,7 +59,9 @@ def emit_learning(
 
     def descend(rate: str, into: Names) -> Names:
         new = traces.descend(found.error, steps[-1].count, rate, into)
-        return new | ({"p": found.descend(b, rate, into["p"])} if readout.learns else {})
+        return new | (
+            {"p": found.descend(b, b.unary("neg", rate), into["p"])} if readout.learns else {}
+        )
 
     return Learning(Trace(x, emit_returned(layer, b, steps)), descend)
 

@@ -27,11 +27,11 @@ def emit_learning(
             found.append(_weighted(b, error, _weight(cell, b, step, steps[-1])))
 
     def descend(rate: str, into: Names) -> Names:
-        new = dict(into)
+        new, down = dict(into), b.unary("neg", rate)
         for step, error in zip(judged, found, strict=True):
-            new |= _descended(cell, b, step, error, rate, new)
+            new |= _descended(cell, b, step, error, down, new)
             if readout.learns:
-                new["p"] = error.descend(b, rate, new["p"])
+                new["p"] = error.descend(b, down, new["p"])
         return new
 
     return Learning(Trace(x, emit_returned(cell, b, steps)), descend)
@@ -67,16 +67,16 @@ def _weighted(b: Builder, error: Emitted, weight: str | None) -> Emitted:
 
 
 def _descended(
-    cell: Stepwise, b: Builder, step: Step, error: Emitted, rate: str, into: Names
+    cell: Stepwise, b: Builder, step: Step, error: Emitted, down: str, into: Names
 ) -> Names:
-    """What the weights are after the share of one step."""
+    """What the weights are after the share of one step; `down` is minus the rate."""
     last, mean = cell.emit_split(b, error.error)
     e = last
     if mean is not None:
         share = b.binary("div", mean, step.count)
         e = share if last is None else b.binary("add", last, share)
     assert e is not None  # noqa: S101  one of the two is seen
-    scaled = b.binary("mul", e, b.unary("neg", rate))
+    scaled = b.binary("mul", e, down)
     every = scaled if cell.gates == 1 else b.apply(Concat(1, cell.gates), *[scaled] * cell.gates)
     d = b.binary("mul", every, step.slopes)
     new = {

@@ -46,6 +46,11 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     units: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
     activation: Activation = "tanh"
 
+    @property
+    def code(self) -> int:
+        """The number that kernels know the activation by."""
+        return _activations.code(self.activation)
+
     def out_shape(self, in_shape: Shape) -> Shape:
         return (self.units,)
 
@@ -68,14 +73,15 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ("w",)
 
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
-        x, kept = x.reshape(len(x), -1), places_of(params).get("w")
+        x, code, kept = x.reshape(len(x), -1), self.code, places_of(params).get("w")
+        if kept is None and len(x) <= LOOP_BATCH:
+            kernels.dense.forward(x, params["w"], params["b"], code, out)
+            return Trace(x, out)
         if kept is not None:
             kept.product(params["w"], x, out)
-        elif len(x) <= LOOP_BATCH:
-            kernels.dense.product(x, params["w"], out)
         else:
             np.matmul(x, params["w"], out=out)
-        kernels.dense.activate(params["b"], _activations.code(self.activation), out)
+        kernels.dense.activate(params["b"], code, out)
         return Trace(x, out)
 
     def update(
@@ -86,7 +92,7 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def local_error(self, trace: Trace[F32], e: F32) -> None:
         """Onto `e`: the derivative of the loss by the pre-activation, ``e * act'(z)``."""
-        kernels.dense.local_error(trace.a, _activations.code(self.activation), e)
+        kernels.dense.local_error(trace.a, self.code, e)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
         shape = b.specs[x].shape
@@ -111,11 +117,12 @@ def descend(
     into: Params, x: F32, d: F32, rate: float, scratch: F32, kept: Places | None = None
 ) -> None:
     """``w -= rate * x.T @ d`` and ``b -= rate * sum(d)`` in place; `d` is used up."""
+    if kept is None and len(d) <= LOOP_BATCH:
+        kernels.dense.descend(x, d, rate, into["w"], into["b"])
+        return
     d *= np.float32(-rate)
     if kept is not None:
         kept.add_outer(into["w"], x, d)
-    elif len(d) <= LOOP_BATCH:
-        kernels.dense.add_outer(x, d, into["w"])
     else:
         add_product(x, d, into["w"], scratch)
     kernels.dense.add_rows(d, into["b"])

@@ -129,7 +129,9 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
         def descend(rate: str, into: Names) -> Names:
             new = run.descend(found.error, rate, into)
-            return new | ({"p": found.descend(b, rate, into["p"])} if readout.learns else {})
+            return new | (
+                {"p": found.descend(b, b.unary("neg", rate), into["p"])} if readout.learns else {}
+            )
 
         return Learning(Trace(x, self._emit_returned(b, run)), descend)
 

@@ -26,6 +26,7 @@ from edgelearn.losses._values import Huber, SquaredError
 
 __all__ = [
     "LOSSES",
+    "AbsoluteDistance",
     "Answers",
     "CrossEntropy",
     "HeadLoss",
@@ -33,6 +34,7 @@ __all__ = [
     "LocalLoss",
     "Loss",
     "ReadoutLoss",
+    "SquaredDistance",
     "TargetLoss",
     "Task",
     "Workspace",

@@ -16,6 +16,8 @@ from edgelearn.lowering._infer import (
     emit_source,
 )
 from edgelearn.network import Network
+from edgelearn.passes.fold import fold
+from edgelearn.passes.reorder import reorder
 from edgelearn.readout import Readout
 from edgelearn.rng import PERIOD
 from edgelearn.wiring import SAMPLE
@@ -24,8 +26,10 @@ MASK_SUFFIX = ".mask"
 """What the name of a mask in a training Graph adds to that of its parameter."""
 
 
-def to_train_graph(network: Network) -> Graph:
+def to_train_graph(network: Network, batch: int = 1) -> Graph:
     """One step of all layers at once, as `edgelearn.engine.train_step` makes it.
+
+    Any number of samples can be fed; the order of the nodes is one that suits `batch`.
 
     Inputs ``x`` (batch, *in_shape), ``y`` int64 (batch,), ``lr`` float32 (); of a regression ``y``
     is float32 (batch, outputs), in its own units. Outputs are the answer before the update, as
@@ -34,7 +38,7 @@ def to_train_graph(network: Network) -> Graph:
     """
     network = network.whole()
     step = Step(network, f"{network.name}-train")
-    return step.graph(emit_local_learning(step, network))
+    return reorder(fold(step.graph(emit_local_learning(step, network))), batch)
 
 
 class Step:
@@ -186,6 +190,10 @@ def _emit_local(
 
     def descend(rate: str, into: Names) -> Names:
         new = layer.emit_update(b, params, trace, error.error, rate, into)
-        return new | {"p": error.descend(b, rate, into["p"])} if readout.learns else new
+        return (
+            new | {"p": error.descend(b, b.unary("neg", rate), into["p"])}
+            if readout.learns
+            else new
+        )
 
     return trace, descend

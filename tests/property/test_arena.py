@@ -20,6 +20,7 @@ from edgelearn.ir import Builder, Graph, Node, plan_arena, run
 from edgelearn.ir.interp import BINARY, UNARY, evaluate
 from edgelearn.ir.ops import AddOuter, Binary, MatMul, Reshape, Unary
 from edgelearn.lowering import to_train_graph
+from edgelearn.passes.reorder import _Walk, reorder
 
 RUNS = 3
 EXACT = 1 << 24
@@ -244,6 +245,9 @@ def test_random_graphs_run_by_their_plan(drawn):
         return
     check_plan(graph)
     check_runs(graph, feeds)
+    other = reorder(graph, 1)
+    assert plan_arena(other).size_bytes <= plan_arena(graph).size_bytes
+    check_runs(replace(graph, nodes=tuple(_Walk(graph).order())), feeds)
 
 
 def feeds_of(graph, seed=0):

@@ -60,6 +60,7 @@ def arguments(function, seed=0):
         "key": np.array([1 << 63], np.uint64),
         "first": 12,
         "size": 0.5,
+        "rate": 0.1,
         "out": floats(batch, units),
         "apart": -0.25,
         "norms": rng.random(batch).astype(np.float32),

@@ -52,9 +52,10 @@ def test_retraining_regains_accuracy_under_the_masks(trained, digits, schedule):
         assert report.accuracy_after_prune < report.accuracy_after_retrain[-1] - 0.05
     after = evaluate(model.network, digits.x_test, digits.y_test).accuracy
     assert report.accuracy_after_retrain[-1] == after
-    w = model.network.blocks[0].params["w"]
+    block = model.network.whole().blocks[0]
+    w = block.params["w"]
     assert np.count_nonzero(w) == report.nonzero
-    assert model.network.blocks[0].masks["w"].sum() == round(0.05 * w.size)
+    assert block.masks["w"].sum() == round(0.05 * w.size)
     for key, value in trained.network.stored().items():
         assert np.array_equal(value, before[key])
 
@@ -101,11 +102,11 @@ def test_held_out_samples_do_not_teach(trained, digits):
 def test_weights_go_where_the_local_gradient_is_largest(trained, digits):
     first = choose_masks(trained.network, PruneConfig(), 0.95)["dense1.w"]
     model, _ = pruned(trained, digits, sparsity=0.95, schedule="dynamic", retrain=3)
-    last = model.network.blocks[0].masks["w"]
+    last = model.network.whole().blocks[0].masks["w"]
     moved = int((last & ~first & 1).sum())
     assert 0 < moved <= round(exchanged_share(1, 3) * first.sum())
     fixed, _ = pruned(trained, digits, sparsity=0.95, retrain=3)
-    assert np.array_equal(fixed.network.blocks[0].masks["w"], first)
+    assert np.array_equal(fixed.network.whole().blocks[0].masks["w"], first)
 
 
 def test_local_gradients_are_those_of_a_step(trained, digits):
@@ -133,16 +134,16 @@ def test_masks_are_in_the_file_and_hold_ever_after(trained, digits, tmp_path):
     modelfile.save(path, model)
     again = modelfile.load(path)
     assert again.card["pruned"]["sparsity"] == report.sparsity
-    zeros = model.network.blocks[0].masks["w"] == 0
-    assert np.array_equal(again.network.blocks[0].masks["w"] == 0, zeros)
+    zeros = model.network.whole().blocks[0].masks["w"] == 0
+    assert np.array_equal(again.network.whole().blocks[0].masks["w"] == 0, zeros)
     fit(again.network, digits.x_train, digits.y_train, recipe_of(trained, epochs=1).train)
     adapted, _ = adapting.adapt(
         again.network, digits.x_train[:64], digits.y_train[:64], adapting.AdaptConfig(epochs=1)
     )
     for network in (again.network, adapted):
-        w = network.blocks[0].params["w"]
+        w = network.whole().blocks[0].params["w"]
         assert not w[zeros].any()
-        assert not np.array_equal(w, model.network.blocks[0].params["w"])
+        assert not np.array_equal(w, model.network.whole().blocks[0].params["w"])
 
 
 @pytest.mark.parametrize("method", ["dfa", "fa", "bp", "drtp"])
