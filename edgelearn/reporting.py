@@ -12,10 +12,10 @@ import numpy as np
 
 from edgelearn.config import Method
 from edgelearn.datasets import Dataset
-from edgelearn.evaluation import Fit, Result
 from edgelearn.holdout import held_out
 from edgelearn.modelfile import Model
 from edgelearn.progress import EpochReport
+from edgelearn.results import Fit, Result
 from edgelearn.stages import run_bytes
 
 METHODS: dict[Method, str] = {

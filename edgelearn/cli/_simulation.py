@@ -12,7 +12,8 @@ from edgelearn.cli import _subject
 from edgelearn.cli._output import human_bytes, human_seconds, table
 from edgelearn.passes.reorder import reorder
 from firmware_sim.devices import read_device
-from firmware_sim.report import NodeCost, SimReport, simulate
+from firmware_sim.latency import NodeCost
+from firmware_sim.report import SimReport, simulate
 
 NOTES = (
     "RAM and flash are exact for the model's own data; program code is not in them, nor is an",

@@ -47,8 +47,7 @@ def _show_tables(facts: dict[str, Any]) -> None:
     tables = {k: v for k, v in facts.items() if v and isinstance(v, list) and _is_tables(v)}
     for key, value in facts.items():
         if key not in tables and value not in (None, [], {}):
-            lines = {"initial_indent": f"  {key:21} ", "subsequent_indent": " " * 24}
-            click.echo(click.wrap_text(_in_words(value), 100, **lines))
+            click.echo(click.wrap_text(_in_words(value), 100, f"  {key:21} ", " " * 24))
     for key, rows in tables.items():
         click.echo()
         columns = [c for c in rows[0] if any(row.get(c) not in (None, [], {}) for row in rows)]
