@@ -21,6 +21,7 @@ from edgelearn.export.c_program import Function, Program, to_program
 from edgelearn.export.c_writer import header_text, source_text
 from edgelearn.export.target import Draft, Lane, Options, Target
 from edgelearn.ir.graph import Graph, State
+from edgelearn.passes.reorder import reorder
 from edgelearn.runtimes import cc
 
 
@@ -73,6 +74,7 @@ def needed(graph: Graph, outputs: tuple[str, ...]) -> Graph:
 def _draft(graph: Graph, metadata: Mapping[str, str], options: Options) -> CDraft:
     graphs, batch = split(graph), 1 if options.batch is None else options.batch
     batches = {"predict": 1 if "learn" in graphs else batch, "learn": batch}
+    graphs = {name: reorder(part, batches[name]) for name, part in graphs.items()}
     bound = {name: part.bind(batches[name]) for name, part in graphs.items()}
     program = to_program(options.name or graph.name, bound)
     return CDraft(

@@ -12,6 +12,7 @@ import pytest
 from control_cases import NETWORKS, built, images
 
 from edgelearn import cli, engine, stages, starting, workflow
+from edgelearn.bench.memory import bare_bytes
 from edgelearn.building import build
 from edgelearn.config import TrainConfig, parse_recipe
 from edgelearn.errors import ConfigError, OverBudget
@@ -52,6 +53,11 @@ kind = "dense"
 units = 10
 activation = "softmax"
 """
+CONVOLUTIONS = [
+    {"kind": kind, **({"filters": filters} if filters else {})}
+    for filters in (32, 64, 128)
+    for kind, filters in (("conv2d", filters), ("max_pool", 0))
+]
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
@@ -169,6 +175,26 @@ def test_a_stack_holds_its_two_largest_neighbours(widths):
     ends = [start + 16 * n for start, n in zip(placement.places, outs, strict=True)]
     for first, second in pairwise(zip(placement.places, ends, strict=True)):
         assert first[1] <= second[0] or second[1] <= first[0]
+
+
+@pytest.mark.parametrize(
+    ("in_shape", "layers", "most"),
+    [
+        ((784,), [{"kind": "dense", "units": 256}], (1.05, 1.05, 1.45, 1.15)),
+        ((32, 32, 3), CONVOLUTIONS, (2.3, 1.35, 1.25, 1.25)),
+        ((28, 28), [{"kind": "mingru", "units": 128}], (2.5, 2.5, 1.6, 1.2)),
+        ((28, 28), [{"kind": "leaky", "units": 128}], (20, 7.5, 4.1, 3.6)),
+        ((28, 28), [{"kind": "gru", "units": 128}], (6, 7, 4.3, 2.8)),
+        ((28, 28), [{"kind": "lstm", "units": 128}], (6.1, 7.8, 4.9, 3.1)),
+    ],
+    ids=["dense", "conv2d", "mingru", "leaky", "gru", "lstm"],
+)
+def test_how_near_the_plan_is_to_what_cannot_be_done_without(in_shape, layers, most):
+    """At 1, 8, 32 and 128 samples: a multiple of `bare_bytes` that must not grow again."""
+    network = stack(layers, in_shape, optimizer="sgd")
+    for batch, times in zip((1, 8, 32, 128), most, strict=True):
+        bare = bare_bytes(network, batch)
+        assert bare < beyond(network, batch) < times * bare
 
 
 def test_plain_descent_is_in_place_unless_something_must_be_collected():
