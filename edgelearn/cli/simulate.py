@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgelearn.cli._output import emit, json_option
+from edgelearn.errors import OptionError
 
 if TYPE_CHECKING:
     from firmware_sim.costs import Precision
@@ -39,9 +40,18 @@ DEFAULT_DEVICES = ("rpi-zero-2w", "rpi-4b", "jetson-nano", "stm32h743")
     help="What the time is told for, if not for the file as it is; memory always is.",
 )
 @click.option("--phase", type=click.Choice(["infer", "train"]), help="Default: all in the file.")
+@click.option(
+    "--method",
+    type=click.Choice(["analytic", "emulate"]),
+    default="analytic",
+    show_default=True,
+    help="Bounds from the device's data, or a run of the exported C on its emulated core.",
+)
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 @click.option(
-    "--batch", type=int, help="Samples in one run. Default: 1, and in training the recipe's."
+    "--batch",
+    type=int,
+    help="Samples in one run. Default: 1, and in analytic training the recipe's.",
 )
 @click.option("--explain", is_flag=True, help="Also show where time and bytes go, by node.")
 @json_option
@@ -51,6 +61,7 @@ def command(
     runtime: str | None,
     precision: Precision | None,
     phase: str | None,
+    method: str,
     threads: int,
     batch: int | None,
     explain: bool,
@@ -65,7 +76,15 @@ def command(
       edgelearn simulate
       edgelearn simulate model.onnx --device rpi-4b --runtime tflite --threads 4
       edgelearn simulate model.onnx --device ./my-board.toml
+      edgelearn simulate --method emulate --device stm32l4r5
     """
+    if method == "emulate":
+        _require_plain(runtime, precision, threads, explain)
+        from edgelearn.cli import _emulation
+
+        rows = _emulation.run(file, devices, phase, batch)
+        emit([asdict(r) for r in rows], as_json, lambda: _emulation.show(str(file), rows))
+        return
     from edgelearn.cli import _parts, _simulation
 
     how = _simulation.How(runtime, precision, threads, batch)
@@ -77,3 +96,20 @@ def command(
             _parts.show(reports)
 
     emit([asdict(r) for r in reports], as_json, show)
+
+
+def _require_plain(runtime: str | None, precision: str | None, threads: int, explain: bool) -> None:
+    given = {
+        "--runtime": runtime,
+        "--precision": precision,
+        "--threads": None if threads == 1 else threads,
+        "--explain": explain or None,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise OptionError(
+                "option --method emulate",
+                expected=f"no {option}",
+                got=f"{option} {value}",
+                fix=f"leave out {option}: the exported C runs as it is, in one thread",
+            )

@@ -108,8 +108,8 @@ def test_mistakes(capsys, model_path, args, code, says):
 def test_files_that_are_not_models(capsys, model_path, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(model_path.read_bytes()[:1000])
-    for name in ("model.tflite", "model.pb"):
-        (tmp_path / name).write_bytes(b"TFL3")
+    (tmp_path / "model.tflite").write_bytes(b"TFL3")
+    (tmp_path / "model.pb").write_bytes(b"TFL3")
     for file, code, says in (
         ("none.safetensors", 2, "edgelearn train"),
         ("none.onnx", 2, "no such file"),
