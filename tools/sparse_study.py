@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+
 import sparse_study_runs as study
 from sparse_study_runs import Line, Outcome, Run
 

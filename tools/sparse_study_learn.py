@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sparse_study_runs import Base, Outcome, Run
 
 from edgelearn import datasets, workflow
 from edgelearn.config import Recipe, parse_recipe
@@ -21,6 +20,7 @@ from edgelearn.evaluation import evaluate
 from edgelearn.files import write_atomic
 from edgelearn.modelfile import Model
 from edgelearn.progress import Observer
+from sparse_study_runs import Base, Outcome, Run
 
 INPUT = {"normalize": "standard", "over": "channel"}
 SYMBOLS = {"normalize": "none"}

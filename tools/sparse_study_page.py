@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import sparse_study_runs as study
-from sparse_study_runs import Base, Line, Outcome
-
 from edgelearn.sparsity import graphs
+from sparse_study_runs import Base, Line, Outcome
 
 REGAINED = 0.005
 """A network has regained its accuracy when it is this close to that of the dense one."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import sparse_study_runs as study
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+
+import sparse_study_runs as study
 from sparse_study_page import correlations, lines, of_kind, properties
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")

@@ -12,14 +12,14 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from sparse_study_learn import BATCH, data_of
-from sparse_study_runs import Base, Outcome, Run
 from torch import nn
 
 from edgelearn.datasets import Dataset
 from edgelearn.masking import PruneConfig
 from edgelearn.rng import Stream, permutation
 from edgelearn.sparsity.masks import magnitude_masks, sparsity_of
+from sparse_study_learn import BATCH, data_of
+from sparse_study_runs import Base, Outcome, Run
 
 KEYS = {"both": ("weight_ih", "weight_hh"), "ih": ("weight_ih",), "hh": ("weight_hh",)}
 CLIP = 5.0

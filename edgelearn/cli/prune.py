@@ -65,7 +65,8 @@ def command(model: Path, data: Path | None, out: Path, as_json: bool, **settings
     \b
     Example:
       edgelearn prune --sparsity 0.8 --retrain 10
-      edgelearn prune --sparsity 0.9 --pattern 1x4 --global --schedule dynamic --retrain 20
+      edgelearn prune --sparsity 0.9 --pattern 1x4 --global --retrain 20 \\
+        --schedule dynamic
     """
     from edgelearn.cli import _pruning
     from edgelearn.files import require_writable

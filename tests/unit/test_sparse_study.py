@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+
 import sparse_study
 import sparse_study_learn
 import sparse_study_page
 import sparse_study_runs as study
-from click.testing import CliRunner
-from sparse_study_runs import Base, Line, Outcome, Run
-
 from edgelearn.evaluation import evaluate
 from edgelearn.masking import PruneConfig
 from edgelearn.sparsity.graphs import draw, recurrent_mask
 from edgelearn.sparsity.structure import Structure
+from sparse_study_runs import Base, Line, Outcome, Run
 
 RESULTS = Path(__file__).parents[2] / "models" / "sparse-study"
 SMALL = Base("reber", "gru", (6, 5), epochs=1, lr=0.01, samples=96)
