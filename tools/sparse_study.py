@@ -85,7 +85,7 @@ def _told(run: Run, outcome: Outcome) -> str:
     what = f"{base.data} {base.cell} {base.units} seed {base.seed}"
     if prune is None:
         return f"{what}: {outcome.dense:.2%}, {outcome.seconds:.0f} s"
-    after = outcome.retrained[-1] if outcome.retrained else float("nan")
+    after = outcome.reached if outcome.retrained else float("nan")
     how = f"{prune.pattern} {prune.scope} {prune.sparsity}"
     reached = f"dense {outcome.dense:.2%}, pruned {outcome.pruned:.2%}, retrained {after:.2%}"
     return f"{what}, {how}: {reached}, {outcome.seconds:.0f} s"

@@ -106,6 +106,7 @@ def make(run: Run, folder: Path) -> Outcome:
         dense=report.accuracy_before,
         pruned=report.accuracy_after_prune,
         retrained=report.accuracy_after_retrain,
+        kept_epoch=report.kept_epoch,
         sparsity=report.sparsity,
         nonzero=report.nonzero,
         seconds=round(time.perf_counter() - began, 1),

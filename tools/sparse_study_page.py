@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import sparse_study_runs as study
@@ -44,8 +44,10 @@ def epochs_to_regain(outcome: Outcome) -> int | None:
     return None
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table."""
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table, or that there is nothing for it yet."""
+    if not rows:
+        return ["Not run yet."]
     return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
@@ -74,7 +76,7 @@ def _course(outcome: Outcome | None) -> str:
         return "-"
     epochs = epochs_to_regain(outcome)
     when = f"({epochs})" if epochs else "(no)"
-    return f"{percent(outcome.pruned)} > {percent(outcome.retrained[-1])} {when}"
+    return f"{percent(outcome.pruned)} > {percent(outcome.reached)} {when}"
 
 
 def patterns(results: Path, argument: str) -> list[str]:
@@ -86,7 +88,7 @@ def patterns(results: Path, argument: str) -> list[str]:
         base, prune, outcome = line.run.base, line.run.prune, line.outcome
         if (base.data, base.cell) == (data, cell) and prune is not None:
             dense[base.seed] = outcome.dense
-            gap = 100 * (outcome.retrained[-1] - outcome.dense)
+            gap = 100 * (outcome.reached - outcome.dense)
             name = prune.pattern if prune.sparsity != 0 else "dense, trained on"
             level = 0.5 if prune.pattern == "2:4" else prune.sparsity or 0.0
             found[name, level].append(gap)

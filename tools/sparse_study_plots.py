@@ -58,7 +58,7 @@ def _pruning(results: Path, section: str) -> Path:
             levels = [100 * level for level, _ in own]
             pruned = [100 * (outcome.pruned or 0.0) for _, outcome in own]
             ax.plot(levels, pruned, "--", color=colour, alpha=0.6)
-            after = [100 * outcome.retrained[-1] for _, outcome in own]
+            after = [100 * outcome.reached for _, outcome in own]
             ax.plot(levels, after, "o-", color=colour, label=cell, markersize=3)
         ax.set(title=f"scope {scope}", xlabel="zeros, %")
     axes[0].set_ylabel("test accuracy, %")
@@ -74,7 +74,7 @@ def _patterns(results: Path) -> Path:
         if prune and prune.sparsity:
             of = found.setdefault((line.run.base.data, line.run.base.cell), {})
             by_level = of.setdefault(prune.pattern, defaultdict(list))
-            by_level[prune.sparsity].append(100 * (outcome.retrained[-1] - outcome.dense))
+            by_level[prune.sparsity].append(100 * (outcome.reached - outcome.dense))
     _, axes = plt.subplots(1, len(found), figsize=(3 * len(found), 3), squeeze=False)
     for ax, ((data, cell), of) in zip(axes[0], sorted(found.items()), strict=True):
         for pattern, by_level in of.items():

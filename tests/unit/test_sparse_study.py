@@ -101,6 +101,11 @@ def test_epochs_to_regain():
     assert regain(Outcome(0.95, 0.5, [0.9, 0.94])) is None
 
 
+def test_what_was_kept_counts():
+    assert Outcome(0.95, 0.5, [0.9, 0.94, 0.92]).reached == 0.92
+    assert Outcome(0.95, 0.5, [0.9, 0.94, 0.92], kept_epoch=2).reached == 0.94
+
+
 def test_tables_of_given_results(tmp_path):
     for cell, retrained in (("gru", [0.9, 0.948]), ("lstm", [0.7, 0.8])):
         base = Base("reber", cell, (50,), 1, 0.1)
@@ -117,6 +122,8 @@ def test_tables_of_given_results(tmp_path):
     assert "| lstm | ih | 95.0 | 50.0 > 80.0 (no) |" in made
     assert "| 1x4 | -2.0 +- 1.4 |" in made
     assert sparse_study_page.filled(made, tmp_path) == made
+    empty = "<!-- table structures --> | gru | 99 | <!-- end -->"
+    assert sparse_study_page.filled(empty, tmp_path).splitlines()[2] == "Not run yet."
 
 
 def test_the_page_says_what_was_measured():
