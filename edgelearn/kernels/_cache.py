@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-KEPT = 3
+KEPT = 8
 """Folders that stay: that of this version, and the ones used last."""
 _LOCK = ".in-use"
 _locks: list[int] = []

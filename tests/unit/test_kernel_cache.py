@@ -15,8 +15,9 @@ NAMES = ("a", "b", "c", "d", "e", "f")
 
 
 @pytest.fixture
-def folders(tmp_path):
-    """Folders of versions, the first one the oldest; something is compiled in each."""
+def folders(tmp_path, monkeypatch):
+    """Folders of versions, the first one the oldest; three may stay."""
+    monkeypatch.setattr(_cache, "KEPT", 3)
     for age, name in enumerate(reversed(NAMES)):
         (tmp_path / name / "dense").mkdir(parents=True)
         (tmp_path / name / "dense" / "add.nbi").write_bytes(b"compiled")
