@@ -3,7 +3,8 @@
     python tools/fit_profiles.py MEASUREMENTS
 
 MEASUREMENTS is a folder with ``published_latency.csv``. Written are the files in
-``firmware_sim/calibration/`` and ``firmware_sim/ACCURACY.md``. It takes about a minute.
+``firmware_sim/calibration/`` and ``firmware_sim/ACCURACY.md``. It takes about a minute
+of processor time.
 """
 
 from __future__ import annotations
