@@ -137,7 +137,7 @@ class NotEvaluated(EdgelearnError):
 class ModelFileError(NotEvaluated):
     """A model file is truncated, damaged, too large, or not of the format its name says.
 
-    edgelearn reads its own ``.safetensors`` files and ONNX files; it never runs code from them.
+    edgelearn reads its own ``.safetensors`` files, ONNX and TFLite; it never runs code from them.
     """
 
     code = "E3001"

@@ -65,11 +65,11 @@ def merged(cases, batch: int) -> list[tuple[Graph, dict]]:
 
 
 def predicting(graph: Graph, batch: int) -> Program:
-    return to_program("model", {"predict": graph.bind(batch)})
+    return to_program("model", {"predict": graph}, {"predict": batch})
 
 
 def learning(graph: Graph, batch: int) -> Program:
-    return to_program("model", {"learn": graph.bind(batch)})
+    return to_program("model", {"learn": graph}, {"learn": batch})
 
 
 def session_of(program: Program, folder: Path, *options: str, run=(), compiler: str = ""):

@@ -10,7 +10,8 @@ each followed by what it needs, and writes what comes of them:
 ``p``, ``l``
     predict, learn: the inputs follow; the code as int32 is written, then the outputs.
 
-Reading and writing are two functions of the machine it runs on; `STDIO` has them for a host.
+Reading and writing are functions of the machine it runs on, and so is what measures a call; `STDIO`
+has them for a host, which measures nothing.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from edgelearn.export.c_program import Function, Program
 
 STDIO = """\
 #include <stdio.h>
+
+#define port_begin()
+#define port_end(command)
 
 static int port_read(void *to, uint32_t size)
 {
@@ -60,7 +64,7 @@ COMMANDS = {"predict": "p", "learn": "l"}
 
 
 def harness_text(program: Program, port: str = STDIO) -> str:
-    """The main program; `port` defines ``port_read`` and ``port_write``."""
+    """The main program; `port` defines port_read, port_write, port_begin and port_end."""
     cases = {"i": f"{program.prefix}_init();"}
     cases |= {COMMANDS[f.name]: f"run_{f.name}();" for f in program.functions}
     if program.states:
@@ -86,7 +90,8 @@ def _function(prefix: str, function: Function) -> str:
     for p in inputs:
         lines += [f"if (!port_read({p.name}, sizeof {p.name}))", "    return;"]
     passed = ", ".join(p.name if p.spec.shape or p.is_output else f"{p.name}[0]" for p in taken)
-    lines.append(f"code = {prefix}_{function.name}({passed});")
+    call = f"code = {prefix}_{function.name}({passed});"
+    lines += ["port_begin();", call, f"port_end('{COMMANDS[function.name]}');"]
     lines.append("port_write(&code, sizeof code);")
     lines += [f"port_write({p.name}, sizeof {p.name});" for p in taken if p.is_output]
     body = "\n".join(f"    {line}" for line in lines)

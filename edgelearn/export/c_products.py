@@ -109,9 +109,15 @@ ADD_OUTER = helper(
 /* w (k, m) += x (n, k) transposed, times d (n, m) */
 static void add_outer(float *w, const float *x, const float *d, int n, int k, int m)
 {
-    int i;
-    for (i = 0; i < k; i++)
-        products(x + i, k, d, m, n, w + i * m, m, 1);
+    int i, j;
+    for (i = 0; i < k; i++, w += m) {
+        const float f = x[i];
+        if (n > 1)
+            products(x + i, k, d, m, n, w, m, 1);
+        else
+            for (j = 0; j < m; j++)
+                w[j] += f * d[j];
+    }
 }
 """,
     PRODUCTS,

@@ -15,6 +15,7 @@ from edgelearn.export.c_emitter import Emitter, File, identifier, unsupported
 from edgelearn.export.c_entry import give_outputs, take_inputs
 from edgelearn.export.c_text import Helper
 from edgelearn.ir import Graph, plan_arena
+from edgelearn.passes.reorder import reorder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,12 +28,15 @@ class Function:
         Without the prefix: ``predict`` or ``learn``.
     graph : Graph
         Bound to its batch.
+    batch : int
+        Samples of one call.
     lines : tuple of str
         Its statements.
     """
 
     name: str
     graph: Graph
+    batch: int
     lines: tuple[str, ...]
 
 
@@ -93,15 +97,26 @@ class Program:
         return not self.learns and bool(self.states)
 
 
-def to_program(name: str, graphs: Mapping[str, Graph]) -> Program:
-    """The program of bound `graphs` by function name; a state of several Graphs is one array.
+def to_program(
+    name: str, graphs: Mapping[str, Graph], batches: Mapping[str, int] | None = None
+) -> Program:
+    """A program of Graphs; a state of several of them is one array.
+
+    Parameters
+    ----------
+    name : str
+        Of the files, without suffix.
+    graphs : mapping of str to Graph
+        By function: ``predict``, ``learn``.
+    batches : mapping of str to int, optional
+        Samples of one call of each function; 1 where it says nothing.
 
     Raises
     ------
     UnsupportedOp
         If a dtype of a state or a number has no form in C.
     GraphError
-        If constants or first values of one name differ, or a batch is open.
+        If constants or first values of one name differ.
     OptionError
         If the name cannot be that of a file to include.
 
@@ -109,7 +124,7 @@ def to_program(name: str, graphs: Mapping[str, Graph]) -> Program:
     --------
     >>> from edgelearn.ir import Builder
     >>> b = Builder("tanh")
-    >>> graph = b.graph([b.unary("tanh", b.input("x", (-1, 8)), name="y")]).bind(1)
+    >>> graph = b.graph([b.unary("tanh", b.input("x", (-1, 8)), name="y")])
     >>> to_program("tanh", {"predict": graph}).functions[0].lines[2]
     'tanh_all(arena, arena + 8, 8); /* y */'
     """
@@ -121,22 +136,25 @@ def to_program(name: str, graphs: Mapping[str, Graph]) -> Program:
             fix="choose another name",
         )
     file = File(identifier(name))
-    plans = {key: plan_arena(graph) for key, graph in graphs.items()}
+    batches = {key: (batches or {}).get(key, 1) for key in graphs}
+    ordered = {key: reorder(graph, batches[key]) for key, graph in graphs.items()}
+    bound = {key: graph.bind(batches[key]) for key, graph in ordered.items()}
+    plans = {key: plan_arena(graph) for key, graph in bound.items()}
     functions = []
-    for key, graph in graphs.items():
+    for key, graph in bound.items():
         _require_supported(graph)
         e = Emitter(graph, plans[key], file)
         take_inputs(e, file.upper)
         for node in graph.nodes:
             emit(e, node)
         give_outputs(e, file.upper)
-        functions.append(Function(key, graph, tuple(e.lines)))
-    states = _shared(graphs, "states")
+        functions.append(Function(key, graph, batches[key], tuple(e.lines)))
+    states = _shared(bound, "states")
     return Program(
         name=name,
         prefix=file.prefix,
         functions=tuple(functions),
-        constants={file.constants.of(k): v for k, v in _shared(graphs, "constants").items()},
+        constants={file.constants.of(k): v for k, v in _shared(bound, "constants").items()},
         states={file.states.of(k): v for k, v in states.items()},
         state_names={k: file.states.of(k) for k in states},
         tables=file.tables,

@@ -21,7 +21,6 @@ from edgelearn.export.c_program import Function, Program, to_program
 from edgelearn.export.c_writer import header_text, source_text
 from edgelearn.export.target import Draft, Lane, Options, Target
 from edgelearn.ir.graph import Graph, State
-from edgelearn.passes.reorder import reorder
 from edgelearn.runtimes import cc
 
 
@@ -31,7 +30,6 @@ class CDraft(Draft):
 
     program: Program | None = None
     graphs: Mapping[str, Graph] = field(default_factory=dict)
-    batches: Mapping[str, int] = field(default_factory=dict)
 
 
 def split(graph: Graph) -> dict[str, Graph]:
@@ -74,9 +72,7 @@ def needed(graph: Graph, outputs: tuple[str, ...]) -> Graph:
 def _draft(graph: Graph, metadata: Mapping[str, str], options: Options) -> CDraft:
     graphs, batch = split(graph), 1 if options.batch is None else options.batch
     batches = {"predict": 1 if "learn" in graphs else batch, "learn": batch}
-    graphs = {name: reorder(part, batches[name]) for name, part in graphs.items()}
-    bound = {name: part.bind(batches[name]) for name, part in graphs.items()}
-    program = to_program(options.name or graph.name, bound)
+    program = to_program(options.name or graph.name, graphs, batches)
     return CDraft(
         content=source_text(program).encode(),
         outputs={},
@@ -84,7 +80,6 @@ def _draft(graph: Graph, metadata: Mapping[str, str], options: Options) -> CDraf
         beside={".h": header_text(program).encode()},
         program=program,
         graphs=graphs,
-        batches=batches,
     )
 
 
@@ -102,9 +97,8 @@ def _lanes(draft: Draft) -> Iterator[Lane]:
         with cc.Session([str(made)]) as session:
             for function in program.functions:
                 lane = CLane(program, function, session)
-                graph, batch = draft.graphs[function.name], draft.batches[function.name]
-                name = f"C {function.name}"
-                yield Lane(name, cc.version(command), lane.run, graph, batch)
+                name, graph = f"C {function.name}", draft.graphs[function.name]
+                yield Lane(name, cc.version(command), lane.run, graph, function.batch)
 
 
 class CLane:

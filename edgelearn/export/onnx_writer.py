@@ -18,6 +18,7 @@ from edgelearn import __version__
 from edgelearn.errors import OptionError
 from edgelearn.export.onnx_emit import emit
 from edgelearn.export.onnx_emitter import Emitter
+from edgelearn.export.onnx_forms import as_runtimes_want
 from edgelearn.export.onnx_functions import DOMAIN, FIRST_IR_VERSION, VERSION
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.tensor import BATCH, TensorSpec
@@ -67,6 +68,7 @@ def to_model(
 ) -> onnx.ModelProto:
     """`graph` as an ONNX model in memory; see `to_bytes`."""
     _require_opset(opset)
+    graph = as_runtimes_want(graph)
     e = Emitter(graph, opset)
     _emit_states(e, graph)
     for node in graph.nodes:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
 
 from edgelearn.arrays import Array, Shape
+from edgelearn.export.tflite_emit_quant import integers, rescaled
 from edgelearn.export.tflite_emitter import Emitter
 from edgelearn.ir.ops_spatial import (
     AddConvOuter,
@@ -17,32 +17,47 @@ from edgelearn.ir.ops_spatial import (
     ConvTranspose2d,
     Pads,
     Pair,
-    Pool2d,
 )
 
 OHWI = (3, 0, 1, 2)
 """TFLite has filters as (outputs, height, width, channels / groups)."""
 CHWN = (3, 1, 2, 0)
 """With samples in the place of channels, a convolution sums over samples."""
-POOL = {"max": "MAX_POOL_2D", "avg": "AVERAGE_POOL_2D"}
+ZERO = np.array(0, np.float32)
+
+
+class Sliding(NamedTuple):
+    """How a convolution goes over an image: the operator, what it reads, and its filters' shape."""
+
+    x: int
+    code: str
+    options: Any
+    version: int
+    filters: Shape
+    """Of one output of many channels where every channel is a group, else ()."""
+
+
+def sliding(e: Emitter, op: Conv2d, x: int, kernel: Shape, shape: Shape) -> Sliding:
+    """`Conv2d` of the tensor `x`: a grouped convolution, or a depthwise one."""
+    x, padding = padded(e, x, op.pads, op.strides, _spans(kernel, op.dilations))
+    if op.groups == 1 or op.groups != e.shape(x)[3]:
+        options = schema.Conv2DOptionsT()
+        slide(options, padding, op.strides, op.dilations)
+        return Sliding(x, "CONV_2D", options, 1 if op.groups == 1 else 6, ())
+    options = schema.DepthwiseConv2DOptionsT()
+    options.depthMultiplier = shape[3] // op.groups
+    slide(options, padding, op.strides, op.dilations)
+    version = 1 if op.dilations == (1, 1) else 2
+    return Sliding(x, "DEPTHWISE_CONV_2D", options, version, (1, *kernel, shape[3]))
 
 
 def conv2d(e: Emitter, op: Conv2d, names: tuple[str, ...], shape: Shape) -> int:
-    """`Conv2d`: a grouped convolution, or a depthwise one where every channel is a group."""
+    """`Conv2d` of numbers."""
     x, w = e.read(names[0]), names[1]
-    kernel = e.specs[w].shape[:2]
-    spans = _spans(kernel, op.dilations)
-    x, padding = _padded(e, x, op.pads, op.strides, spans)
-    options: Any
-    if op.groups > 1 and op.groups == e.shape(x)[3]:
-        filters = (1, *kernel, shape[3])
-        options = schema.DepthwiseConv2DOptionsT()
-        options.depthMultiplier = shape[3] // op.groups
-        _slide(options, padding, op.strides, op.dilations)
-        version = 1 if op.dilations == (1, 1) else 2
-        inputs = [x, _reshaped(e, w, filters), _no_bias(e, shape)]
-        return e.make("DEPTHWISE_CONV_2D", inputs, shape, options, version=version)
-    return _convolution(e, op, [x, _transposed(e, w, OHWI)], shape, padding)
+    window = sliding(e, op, x, e.specs[w].shape[:2], shape)
+    inputs = [window.x, _filters(e, w, window.filters), _no_bias(e, shape)]
+    made = e.make(window.code, inputs, shape, window.options, version=window.version)
+    return rescaled(e, w, made)
 
 
 def conv_transpose2d(e: Emitter, op: ConvTranspose2d, names: tuple[str, ...], shape: Shape) -> int:
@@ -74,7 +89,7 @@ def add_conv_outer(e: Emitter, op: AddConvOuter, names: tuple[str, ...], shape: 
     errors = e.transposed(d, CHWN)
     swapped = Conv2d(op.dilations, op.pads, op.strides, op.groups)
     spans = _spans(e.shape(errors)[1:3], op.strides)
-    image, padding = _padded(e, image, op.pads, (), spans)
+    image, padding = padded(e, image, op.pads, (), spans)
     places = [
         (size - span) // step + 1
         for size, span, step in zip(e.shape(image)[1:3], spans, op.dilations, strict=True)
@@ -87,34 +102,9 @@ def add_conv_outer(e: Emitter, op: AddConvOuter, names: tuple[str, ...], shape: 
     return e.make("ADD", [w, gradient], shape, schema.AddOptionsT())
 
 
-def pool2d(e: Emitter, op: Pool2d, x: int, shape: Shape) -> int:
-    """`Pool2d`. Padding that is not SAME is made before, and a mean is corrected for it."""
-    options = schema.Pool2DOptionsT()
-    options.filterHeight, options.filterWidth = op.kernel
-    inner = e.shape(x)[1:3]
-    lowest = -np.inf if op.kind == "max" else 0.0
-    x, padding = _padded(e, x, op.pads, op.strides, op.kernel, lowest)
-    _slide(options, padding, op.strides)
-    pooled = e.make(POOL[op.kind], [x], shape, options)
-    if op.kind == "max" or e.shape(x)[1:3] == inner:
-        return pooled
-    whole = np.float32(math.prod(op.kernel)) / _real_elements(op, inner, shape[1:3])
-    return e.make("MUL", [pooled, e.constant(whole)], shape, schema.MulOptionsT())
-
-
-def _real_elements(op: Pool2d, size: Shape, places: Shape) -> Array:
-    """How many elements of each window are no padding: (1, places, 1)."""
-    counts = []
-    for axis in (0, 1):
-        start = np.arange(places[axis]) * op.strides[axis] - op.pads[axis]
-        stop = np.minimum(start + op.kernel[axis], size[axis])
-        counts.append((stop - np.maximum(start, 0)).astype(np.float32))
-    return np.multiply.outer(counts[0], counts[1])[None, :, :, None]
-
-
 def _convolution(e: Emitter, op: Conv2d, inputs: Sequence[int], shape: Shape, padding: int) -> int:
     options = schema.Conv2DOptionsT()
-    _slide(options, padding, op.strides, op.dilations)
+    slide(options, padding, op.strides, op.dilations)
     inputs = [*inputs, _no_bias(e, shape)]
     return e.make("CONV_2D", inputs, shape, options, version=1 if op.groups == 1 else 6)
 
@@ -124,7 +114,7 @@ def _no_bias(e: Emitter, shape: Shape) -> int:
     return e.constant(np.zeros(shape[-1], np.float32))
 
 
-def _slide(options: Any, padding: int, strides: Pair, dilations: Pair | None = None) -> None:
+def slide(options: Any, padding: int, strides: Pair, dilations: Pair | None = None) -> None:
     options.padding = padding
     options.strideH, options.strideW = strides
     if dilations is not None:
@@ -136,8 +126,8 @@ def _spans(kernel: Shape, dilations: Pair) -> Pair:
     return down, across
 
 
-def _padded(
-    e: Emitter, x: int, pads: Pads, strides: Pair | tuple[()], spans: Pair, value: float = 0.0
+def padded(
+    e: Emitter, x: int, pads: Pads, strides: Pair | tuple[()], spans: Pair, value: Array = ZERO
 ) -> tuple[int, int]:
     """`x` ready for a window of `spans`, and the padding that the operator itself must do.
 
@@ -164,7 +154,7 @@ def _full(size: Shape, pads: Pads) -> Pair:
 
 
 def _window(
-    e: Emitter, x: int, before: Sequence[int], lengths: Sequence[int], value: float = 0.0
+    e: Emitter, x: int, before: Sequence[int], lengths: Sequence[int], value: Array = ZERO
 ) -> int:
     """Images `lengths` high and wide that begin `before` rows and columns before those of `x`.
 
@@ -178,7 +168,8 @@ def _window(
     ]
     if kept != list(size):
         inputs = [x, e.ints(0, *cut, 0), e.ints(n, *kept, channels)]
-        x = e.make("SLICE", inputs, (n, *kept, channels), schema.SliceOptionsT())
+        shape, options = (n, *kept, channels), schema.SliceOptionsT()
+        x = e.make("SLICE", inputs, shape, options, dtype=e.dtype(x))
     if kept == list(lengths):
         return x
     pads = [(0, 0)]
@@ -187,13 +178,15 @@ def _window(
     return _pad(e, x, [*pads, (0, 0)], value)
 
 
-def _pad(e: Emitter, x: int, pads: Sequence[Pair], value: float = 0.0) -> int:
+def _pad(e: Emitter, x: int, pads: Sequence[Pair], value: Array = ZERO) -> int:
     shape = tuple(d + sum(pair) for d, pair in zip(e.shape(x), pads, strict=True))
     amounts = e.constant(np.array(pads, np.int32))
     if value == 0:
-        return e.make("PAD", [x, amounts], shape, schema.PadOptionsT())
-    fill = e.constant(np.array(value, np.float32))
-    return e.make("PADV2", [x, amounts, fill], shape, schema.PadV2OptionsT())
+        made = e.make("PAD", [x, amounts], shape, schema.PadOptionsT(), dtype=e.dtype(x))
+        e.alike(made, x)  # then it is what stands for 0 that is put around
+        return made
+    inputs = [x, amounts, e.constant(value)]
+    return e.make("PADV2", inputs, shape, schema.PadV2OptionsT(), dtype=e.dtype(x))
 
 
 def _spread(e: Emitter, d: int, strides: Pair) -> int:
@@ -223,14 +216,17 @@ def _turned(e: Emitter, name: str, groups: int) -> int:
     return e.reshaped(e.transposed(e.reshaped(turned, split), perm), shape)
 
 
-def _transposed(e: Emitter, name: str, perm: tuple[int, ...]) -> int:
-    """A value with its axes in another order; a constant is stored so."""
-    if name in e.constants:
-        return e.constant(e.constants[name].transpose(perm), f"{name}/outputs_first")
-    return e.transposed(e.read(name), perm)
+def _filters(e: Emitter, name: str, shape: Shape) -> int:
+    """Filters as OHWI, or in `shape` of one output of many channels; a constant is stored so."""
 
+    def arranged(value: Array) -> Array:
+        return value.reshape(shape) if shape else value.transpose(OHWI)
 
-def _reshaped(e: Emitter, name: str, shape: Shape) -> int:
+    if name in e.forms.absorbed:
+        stored = integers(e, name, arranged(e.constants[e.forms.absorbed[name].constant]))
+        options = schema.DequantizeOptionsT()
+        return e.make("DEQUANTIZE", [stored], e.shape(stored), options, version=2)
     if name in e.constants:
-        return e.constant(e.constants[name].reshape(shape), name)
-    return e.reshaped(e.read(name), shape)
+        return e.constant(arranged(e.constants[name]), f"{name}/outputs_first")
+    filters = e.read(name)
+    return e.reshaped(filters, shape) if shape else e.transposed(filters, OHWI)

@@ -5,14 +5,17 @@ The schema comes with the runtime, so that no TensorFlow is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
 
 from edgelearn.arrays import Array, Shape
+from edgelearn.export.tflite_forms import Forms
+from edgelearn.export.tflite_scales import scales_of
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.ops_quant import QuantParams
 
 TYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -41,10 +44,13 @@ class Emitter:
     ----------
     graph : Graph
         Bound: shapes in a TFLite file are fixed.
+    forms : Forms
+        Which of its nodes become one operator.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, forms: Forms) -> None:
         self.specs = graph.specs
+        self.forms = forms
         self.constants = graph.constants
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
@@ -52,20 +58,24 @@ class Emitter:
         self.buffers: list[Any] = [schema.BufferT()]  # by rule the first one is empty
         self._known_codes: dict[tuple[int, int], int] = {}
         self._known_buffers: dict[bytes, int] = {}
-        self._known_constants: dict[tuple[str, Shape, int], int] = {}
+        self._known_constants: dict[tuple[str, Shape, int, QuantParams | None], int] = {}
+        self._known_scales: dict[int, QuantParams] = {}
         self._values: dict[str, int] = {}
+        self._scales = scales_of(graph)
+        self._once: dict[str, int] = {}
         self._scope = ""
 
     def source(self, name: str) -> int:
         """The tensor of a value that the caller feeds."""
         spec = self.specs[name]
-        self._values[name] = self.tensor(name, spec.shape, spec.dtype)
+        self._keep(name, self.tensor(name, spec.shape, spec.dtype))
         return self._values[name]
 
     def read(self, name: str) -> int:
         """The tensor of a value of the Graph; a constant is stored when it is first read."""
         if name not in self._values:
-            self._values[name] = self.constant(self.constants[name], name)
+            value = self.constants[name]
+            self._values[name] = self.constant(value, name, self._scales.get(name))
         return self._values[name]
 
     def begin(self, name: str) -> None:
@@ -77,21 +87,56 @@ class Emitter:
         made = any(index in operator.outputs for operator in self.operators[-1:])
         if made:
             self.tensors[index].name = self._scope
-        self._values[self._scope] = index
+        self._keep(self._scope, index)
+
+    def _keep(self, name: str, index: int) -> None:
+        self._values[name] = index
+        if name in self._scales:
+            self.scaled(index, self._scales[name])
 
     def tensor(self, name: str, shape: Shape, dtype: str, buffer: int = 0) -> int:
         """A new tensor."""
         self.tensors.append(new_tensor(name, shape, dtype, buffer))
         return len(self.tensors) - 1
 
-    def constant(self, value: Array, stem: str = "") -> int:
-        """A tensor that holds `value`; equal ones are stored once."""
+    def constant(self, value: Array, stem: str = "", params: QuantParams | None = None) -> int:
+        """A tensor that holds `value`, integers with what they stand for; equal ones once."""
         buffer = self.buffer(np.ascontiguousarray(value).tobytes())
-        key = (value.dtype.name, value.shape, buffer)
+        key = (value.dtype.name, value.shape, buffer, params)
         if key not in self._known_constants:
             name = stem or f"{self._scope}/constant"
-            self._known_constants[key] = self.tensor(name, value.shape, value.dtype.name, buffer)
+            made = self.tensor(name, value.shape, value.dtype.name, buffer)
+            self._known_constants[key] = made
+            if params is not None:
+                self.scaled(made, params)
         return self._known_constants[key]
+
+    def scaled(self, index: int, params: QuantParams) -> bool:
+        """Say what the integers of a tensor stand for; False if it says something else already."""
+        tensor = self.tensors[index]
+        if self._known_scales.setdefault(index, params) != params:
+            return False
+        made = schema.QuantizationParametersT()
+        made.scale = np.array(params.scale, np.float32)
+        made.zeroPoint = np.array(params.zero_point, np.int64)
+        made.quantizedDimension = params.axis or 0
+        tensor.quantization = made
+        return True
+
+    def alike(self, index: int, source: int) -> None:
+        """The integers of a tensor stand for what those of another do, if that is known."""
+        if source in self._known_scales:
+            self.scaled(index, self._known_scales[source])
+
+    def said(self, name: str, params: QuantParams) -> int:
+        """The integers of a value, as a tensor that says what they stand for."""
+        if name in self.constants:
+            return self.constant(self.constants[name], f"{name}/integers", params)
+        index = self.read(name)
+        if not self.scaled(index, params):
+            index = self.copied(index, self.shape(index))
+            self.scaled(index, params)
+        return index
 
     def buffer(self, content: bytes) -> int:
         """A buffer that holds `content`; equal ones are stored once."""
@@ -106,9 +151,20 @@ class Emitter:
         """`constant` for a vector of int32, such as a shape or axes."""
         return self.constant(np.array(values, np.int32))
 
+    def once(self, key: str, make: Callable[[], int]) -> int:
+        """What `make` makes, the first time that it is asked for under `key`."""
+        if key not in self._once:
+            self._once[key] = make()
+        return self._once[key]
+
     def shape(self, index: int) -> Shape:
         """The shape of a tensor."""
         return tuple(int(d) for d in self.tensors[index].shape)
+
+    def dtype(self, index: int) -> str:
+        """The dtype of a tensor."""
+        kind = self.tensors[index].type
+        return next(name for name, number in TYPES.items() if number == kind)
 
     def make(
         self,
@@ -156,10 +212,10 @@ class Emitter:
 
     def copied(self, index: int, shape: Shape) -> int:
         """`reshaped`, and a tensor of its own in any case: there is no other operator to copy."""
-        dtype = next(name for name, kind in TYPES.items() if kind == self.tensors[index].type)
         options = schema.ReshapeOptionsT()
         options.newShape = np.array(shape, np.int32)
-        return self.make("RESHAPE", [index, self.ints(*shape)], shape, options, dtype=dtype)
+        inputs = [index, self.ints(*shape)]
+        return self.make("RESHAPE", inputs, shape, options, dtype=self.dtype(index))
 
     def transposed(self, index: int, perm: tuple[int, ...], dtype: str = "float32") -> int:
         """The axes of a tensor in another order."""

@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this f
 
 from edgelearn.export.tflite_emit import emit
 from edgelearn.export.tflite_emitter import Emitter, new_tensor
+from edgelearn.export.tflite_forms import forms_of
 from edgelearn.ir.graph import Graph
 
 FILE_IDENTIFIER = b"TFL3"
@@ -88,7 +89,7 @@ def to_bytes(graph: Graph, *, batch: int = 1, metadata: Mapping[str, str] | None
     if names.states:
         found["edgelearn.states"] = json.dumps(names.states)
     bound = graph.bind(batch)
-    e = Emitter(bound)
+    e = Emitter(bound, forms_of(bound))
     main = _main(e, bound)
     model = schema.ModelT()
     model.version, model.description = SCHEMA_VERSION, "edgelearn"

@@ -65,7 +65,7 @@ def test_a_program_learns(kind, tmp_path, digits):
     tables = {"dataset": {"name": "digits"}, "layers": [*layers, HEAD]}
     model = workflow.new_model(parse_recipe(tables, kind), replace(digits, **parts))
     graphs = split(to_train_graph(model.network))
-    program = to_program("model", {name: graph.bind(1) for name, graph in graphs.items()})
+    program = to_program("model", graphs)
     x, y = parts["x_train"].astype(np.float32), digits.y_train
     states = {}
     with session_of(program, tmp_path, "-O2") as session:

@@ -19,7 +19,7 @@ MAIN = Path(__file__).parent.parent / "c_slots_main.c"
 @pytest.fixture(scope="module")
 def program(trained):
     graphs = split(to_train_graph(trained.network))
-    return to_program("model", {name: graph.bind(1) for name, graph in graphs.items()})
+    return to_program("model", graphs)
 
 
 @pytest.mark.parametrize(
