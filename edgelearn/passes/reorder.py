@@ -35,32 +35,38 @@ def reorder(graph: Graph, batch: int) -> Graph:
     (128, 96)
     """
     bound = graph.bind(batch)
-    found = replace(bound, nodes=tuple(_Walk(bound).order()))
-    if plan_arena(found).size_bytes < plan_arena(bound).size_bytes:
-        return replace(graph, nodes=found.nodes)
-    return graph
+    walks = [_Walk(bound, patient=patient).order() for patient in (False, True)]
+    orders = [graph.nodes, *(tuple(nodes) for nodes in walks)]
+    needed = [plan_arena(replace(bound, nodes=nodes)).size_bytes for nodes in orders]
+    best = needed.index(min(needed))
+    return replace(graph, nodes=orders[best]) if best else graph
 
 
 class _Walk:
     """A walk, depth first, from the new values of states and the outputs to what they need.
 
-    Whenever a node has run, so do all that now free as much as they make.
+    Whenever a node has run, so do all that now free as much as they make. If it is `patient`, the
+    outputs come first and no state moves before all that reads it has run; if not, states come
+    first, and what moves early is a copy.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, patient: bool) -> None:
         self._graph = graph
         self._makers = {node.output: node for node in graph.nodes}
         self._readers: dict[str, list[Node]] = {name: [] for name in graph.specs}
         for node in graph.nodes:
             for name in set(node.inputs):
                 self._readers[name].append(node)
-        self._ends = [*(state.output for state in graph.states), *graph.outputs]
+        states = [state.output for state in graph.states]
+        self._ends = [*graph.outputs, *states] if patient else [*states, *graph.outputs]
         self._unread = Counter({name: len(nodes) for name, nodes in self._readers.items()})
         self._unread.update(self._ends)  # the caller reads them, after the last node
         self._missing = {
             node.output: len(set(node.inputs) & self._makers.keys()) for node in graph.nodes
         }
+        self._states = {state.input for state in graph.states}
         self._updates = set(self._update_chains())
+        self._patient, self._asked = patient, set[str]()
         self._done: dict[str, Node] = {}
 
     def _update_chains(self) -> Iterator[str]:
@@ -81,12 +87,25 @@ class _Walk:
         while stack:
             node = stack[-1]
             missing = [i for i in node.inputs if i in self._makers and i not in self._done]
-            if missing:
-                stack.extend(self._makers[name] for name in reversed(missing))
+            needed = [self._makers[name] for name in missing] or self._first_readers(node)
+            if needed:
+                stack.extend(reversed(needed))
                 continue
             for ready in (*self._in_the_way(node), stack.pop()):
                 self._run(ready)
         return iter(self._done.values())
+
+    def _first_readers(self, node: Node) -> list[Node]:
+        """Who reads the state that `node` moves and shall run first; asked for once.
+
+        Some may need the new value too, and come after all.
+        """
+        if not self._patient or node.output not in self._updates or node.output in self._asked:
+            return []
+        self._asked.add(node.output)
+        moved = self._states.intersection(node.inputs[place] for place in node.op.overwrites[:1])
+        readers = [n for name in moved for n in self._readers[name] if n is not node]
+        return [n for n in readers if n.output not in self._done]
 
     def _run(self, node: Node) -> None:
         waiting = [node]
@@ -110,18 +129,19 @@ class _Walk:
     def _pays(self, node: Node) -> bool:
         """Whether `node` frees what it makes, or makes a few bytes only."""
         cost = self._cost_bytes(node)
-        if node.output in self._updates:
+        if node.output in self._updates and not self._patient:
             return cost < 0
         return cost <= 0 or self._size(node.output) <= ALIGNMENT_BYTES
 
     def _cost_bytes(self, node: Node) -> int:
         """What `node` makes less what it frees.
 
-        An update is written onto a state, or onto a copy that will be needed anyway.
+        A state that moves early does so in a copy that will be needed anyway.
         """
         last = [name for name in set(node.inputs) if self._unread[name] == 1]
         freed = sum(self._size(n) for n in last if n in self._makers or n in self._graph.inputs)
-        return (0 if node.output in self._updates else self._size(node.output)) - freed
+        free = node.output in self._updates and not self._patient
+        return (0 if free else self._size(node.output)) - freed
 
     def _in_the_way(self, node: Node) -> list[Node]:
         """The other readers of what `node` could write onto, if that is worth to run them now."""

@@ -49,9 +49,12 @@ def test_a_core_that_is_not_emulated(model_path, capsys):
     assert "Cortex-M4F" in capsys.readouterr().err
 
 
-def test_threads(model_path, capsys):
-    assert simulate(model_path, "--threads", "2") == 2
-    assert "--threads 1" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "option", [("--threads", "2"), ("--runtime", "ncnn"), ("--precision", "int8"), ("--explain",)]
+)
+def test_what_an_emulated_core_does_not_have(model_path, capsys, option):
+    assert simulate(model_path, *option) == 2
+    assert f"leave out {option[0]}" in capsys.readouterr().err
 
 
 def test_what_to_install(model_path, capsys, monkeypatch, tmp_path):

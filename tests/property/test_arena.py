@@ -247,7 +247,9 @@ def test_random_graphs_run_by_their_plan(drawn):
     check_runs(graph, feeds)
     other = reorder(graph, 1)
     assert plan_arena(other).size_bytes <= plan_arena(graph).size_bytes
-    check_runs(replace(graph, nodes=tuple(_Walk(graph).order())), feeds)
+    for patient in (False, True):
+        nodes = tuple(_Walk(graph, patient=patient).order())
+        check_runs(replace(graph, nodes=nodes), feeds)
 
 
 def feeds_of(graph, seed=0):
