@@ -93,7 +93,7 @@ def _lanes(draft: Draft) -> Iterator[Lane]:
             f"{program.name}.h": draft.beside[".h"].decode(),
             "main.c": harness_text(program),
         }
-        made = cc.build(Path(folder), files, [command, *cc.STRICT, "-O2"], of=("main.c",))
+        made = cc.build(Path(folder), files, [command, *cc.STRICT, "-O1"], of=("main.c",))
         with cc.Session([str(made)]) as session:
             for function in program.functions:
                 lane = CLane(program, function, session)
