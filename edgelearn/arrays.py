@@ -28,7 +28,7 @@ def as_f32(values: ArrayLike) -> F32:
 def check_finite(values: Array, where: str, axes: tuple[str, str] = ("row", "feature")) -> None:
     """Raise `DataValueError` at the first value that is NaN, infinite or beyond float32.
 
-    `axes` says what the first index and the rest are called in the message.
+    `axes` says what the first index and the rest, counted from 1, are called in the message.
 
     >>> check_finite(np.ones(3), "x")
     """
@@ -41,9 +41,9 @@ def check_finite(values: Array, where: str, axes: tuple[str, str] = ("row", "fea
     if values.itemsize > 4:
         bad |= np.abs(values) > largest
     first = tuple(int(i) for i in np.argwhere(bad)[0])
-    row, rest = first[0], first[1:]
+    row, *rest = (i + 1 for i in first)
     place = f"{axes[0]} {row}"
-    place += f", {axes[1]} {rest[0] if len(rest) == 1 else rest}" if rest else ""
+    place += f", {axes[1]} {rest[0] if len(rest) == 1 else tuple(rest)}" if rest else ""
     raise DataValueError(
         f"{where}, {place}",
         expected="finite numbers within float32",

@@ -37,6 +37,8 @@ class Block:
     follows : bool
         Whether the parameters follow the data while the first block that learns from this one
         does.
+    chance : int, optional
+        The key of what the layer does by chance while others learn from it.
     masks : dict of str to array
         Of parameters that are pruned: 1 for a weight that stays, 0 for one that is 0 for good.
         Where `params` are `Kept`, those that are left are all there is, and need none.
@@ -51,6 +53,7 @@ class Block:
     readout: Readout | None
     moments: Params = field(default_factory=dict)
     follows: bool = False
+    chance: int | None = None
     masks: dict[str, Mask] = field(default_factory=dict)
 
     @property

@@ -10,10 +10,12 @@ from edgelearn.block import Block
 from edgelearn.config import Recipe
 from edgelearn.errors import ConfigError
 from edgelearn.heads import check_losses, head_of, readout_of
-from edgelearn.layers import Follower, Layer, Learner, SequenceLearner
+from edgelearn.layers import Dropper, Follower, Layer, Learner, SequenceLearner
+from edgelearn.layers.embedding import Embedding
 from edgelearn.network import Network
 from edgelearn.normalize import Normalizer, Outputs
 from edgelearn.optimizers import OPTIMIZERS
+from edgelearn.rng import Stream, key
 from edgelearn.wiring import SAMPLE, Wiring, wire
 
 
@@ -38,6 +40,8 @@ def build(
     width = len(classes) if outputs is None else len(outputs.names)
     check_losses(recipe, width, "classes" if outputs is None else "values")
     for index, wiring in enumerate(wire(recipe)):
+        if SAMPLE in wiring.sources:
+            _require_raw(recipe.layers[index].layer, wiring.name, normalizer)
         shape = wiring.shape([shapes[source] for source in wiring.sources])
         blocks.append(_block(recipe, index, wiring, shape, width))
         shapes[index] = blocks[-1].out_shape
@@ -66,6 +70,7 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         params=layer.init(in_shape, seed, index),
         readout=None,
         follows=isinstance(layer, Follower) and local.learn,
+        chance=_chance(layer, seed, index),
     )
     if local.structure is not None:
         u = local.structure.mask(block.params.get("u"), block.name, seed, index)
@@ -77,6 +82,22 @@ def _block(recipe: Recipe, index: int, wiring: Wiring, in_shape: Shape, width: i
         block = replace(block, readout=readout)
     moments = OPTIMIZERS[recipe.train.optimizer].moments(block.learned())
     return replace(block, moments=moments if block.readout else {})
+
+
+def _require_raw(layer: Layer, name: str, normalizer: Normalizer | None) -> None:
+    """Raise `ConfigError` if `layer` reads tokens where samples are normalised."""
+    if isinstance(layer, Embedding) and normalizer is not None:
+        raise ConfigError(
+            f"layer {name!r}",
+            expected="samples as they are: whole numbers, each the number of a token",
+            got="input.normalize, which makes others of them (it is 'standard' if left out)",
+            fix='write normalize = "none" under [input]',
+        )
+
+
+def _chance(layer: Layer, seed: int, index: int) -> int | None:
+    """62 bits for layer number `index`, if it acts by chance."""
+    return int(key(seed, Stream.DROPOUT, index)) >> 2 if isinstance(layer, Dropper) else None
 
 
 def _out_shape(layer: Layer, name: str, in_shape: Shape) -> Shape:

@@ -48,9 +48,9 @@ def cache_bytes(network: Network, learning: Sequence[int], samples: int) -> int:
     """Bytes of a cache for a stage in which these blocks learn, 0 if it would spare nothing.
 
     That is the case if several learn, if the block reads the sample itself, or if one before it
-    follows the data meanwhile.
+    follows the data or acts by chance meanwhile.
     """
-    if len(learning) != 1 or network.following(learning):
+    if len(learning) != 1 or network.following(learning) or network.acting(learning):
         return 0
     block = network.blocks[learning[0]]
     if set(block.wiring.sources) == {SAMPLE}:

@@ -31,6 +31,10 @@ LossKind: TypeAlias = Literal[
 ]
 
 
+TABLES = frozenset({"name", "dataset", "input", "train", "layers", "controls"})
+"""Top-level keys of a recipe."""
+
+
 class InputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How inputs are normalised.
 
@@ -131,15 +135,15 @@ class Recipe(msgspec.Struct, frozen=True):
         return self.layers[-1].local.loss in ("mse", "huber")
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in the TOML file at `path`, with ``key=value`` overrides.
+def read_recipe(path: Path, overrides: Sequence[str] = (), where: str = "") -> Recipe:
+    """The recipe in the TOML file at `path`, with ``key=value`` overrides; errors name `where`.
 
     Raises
     ------
     MissingFile, ConfigError, OptionError, UnknownName
     """
-    where = f"recipe {str(path)!r}"
-    content = read_bytes(path, "recipe", "write a path to a recipe, e.g. models/mnist-mlp.toml")
+    where = where or f"recipe {str(path)!r}"
+    content = read_bytes(path, "recipe", "write a path to a recipe, or the name of a shipped one")
     tables = parse_toml(content, where)
     for override in overrides:
         _override(tables, override)
@@ -157,10 +161,9 @@ def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
             got="none" if layers is None else f"{layers!r}",
             fix='add [[layers]] with kind = "dense", units = 10, activation = "softmax"',
         )
-    blocks = [_block(t, f"{where}, layers[{i}]") for i, t in enumerate(layers)]
-    known = {"name", "dataset", "input", "train", "controls"}
-    for key in parts.keys() - known:
-        raise misspelt(where, "key", key, known | {"layers"})
+    blocks = [_block(t, f"{where}, [[layers]] {i}") for i, t in enumerate(layers, start=1)]
+    for key in parts.keys() - TABLES:
+        raise misspelt(where, "key", key, TABLES)
     return Recipe(
         name=convert(parts.get("name", "model"), str, f"{where}, name"),
         dataset=convert(parts.get("dataset"), Source, f"{where}, [dataset]"),
@@ -214,6 +217,20 @@ def _block(table: object, where: str) -> BlockConfig:
     )
 
 
+def _require_setting(path: str, where: str) -> None:
+    """Raise `ConfigError` unless `path` begins as a setting does; it names the closest one."""
+    if path.partition(".")[0] in TABLES:
+        return
+    tables = {"dataset": Source, "input": InputConfig, "train": TrainConfig}
+    known = [f"{name}.{key}" for name, kind in tables.items() for key in kind.__struct_fields__]
+    meant = [key for key in known if key.partition(".")[2] == path]
+    if meant:
+        expected = "the table before the key, as in train.epochs=5"
+        fix = f"did you mean {' or '.join(repr(key) for key in meant)}?"
+        raise ConfigError(where, expected=expected, got=repr(path), fix=fix)
+    raise misspelt(where, "setting", path, [*known, "name"])
+
+
 def _override(tables: dict[str, Any], override: str) -> None:
     """Set one ``table.key=value`` in `tables`; the value is TOML, or else a bare word."""
     path, equals, text = override.partition("=")
@@ -226,8 +243,9 @@ def _override(tables: dict[str, Any], override: str) -> None:
             f"option -s {override!r}",
             expected="table.key=value",
             got=repr(override),
-            fix="write e.g. -s train.epochs=5",
+            fix="write e.g. -s train.epochs=5; layers are changed in the recipe itself",
         )
+    _require_setting(path.strip(), f"option -s {override!r}")
     try:
         found = parse_toml(f"value = {text}".encode(), override)
     except ConfigError:

@@ -16,7 +16,7 @@ from edgelearn.errors import OptionError
 from edgelearn.modelfile import Model
 from edgelearn.progress import Progress, Standing
 from edgelearn.rates import Infinite, schedule
-from edgelearn.stages import span, stages
+from edgelearn.stages import span
 
 
 def go_on(model: Model, dataset: Dataset, more: int, anneal: int) -> Model:
@@ -25,7 +25,7 @@ def go_on(model: Model, dataset: Dataset, more: int, anneal: int) -> Model:
     Raises
     ------
     OptionError
-        If it is not trained to the end, its schedule is not infinite, or it has several stages.
+        If it is not trained to the end, its schedule is not infinite.
     """
     config = model.recipe.train
     course = _plateau(model)
@@ -46,8 +46,6 @@ def _plateau(model: Model) -> Infinite:
         got = "a checkpoint of an interrupted run: finish it with --resume"
     elif not isinstance(course, Infinite):
         got = "another learning-rate schedule, which has run out"
-    elif len(stages(model.network, config)) > 1:
-        got = "layers that learned one after the other"
     if got or not isinstance(course, Infinite):
         raise OptionError(
             f"model {model.recipe.name!r}",

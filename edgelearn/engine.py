@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from edgelearn import kernels
 from edgelearn.arrays import F32, Array, Shape
 from edgelearn.fusing import FusedStep, fused_step
-from edgelearn.layers import Follower, Learner, Lesson, Params, SequenceLearner, Trace
+from edgelearn.layers import Dropper, Follower, Learner, Lesson, Params, SequenceLearner, Trace
 from edgelearn.network import Network
 from edgelearn.noise import Noise
 from edgelearn.placement import Placement, Shapes, room
 from edgelearn.readout import Workspace
+from edgelearn.rng import PERIOD
 from edgelearn.wiring import SAMPLE
 
 
@@ -49,7 +50,8 @@ class Buffers:
     With `keep_all` no activation is written over before the step ends, as backpropagation needs
     it. `loss` holds the summed loss and the right
     guesses of what was judged last; `right` counts each block's right guesses while it learns;
-    `noise`, if any, is that of the next step.
+    `noise`, if any, is that of the next step; `step` counts the steps made, for layers that act by
+    chance.
     """
 
     def __init__(self, network: Network, batch: int, *, keep_all: bool = False) -> None:
@@ -63,6 +65,7 @@ class Buffers:
         self.loss = np.zeros(2, np.float32)
         self.right = [0] * len(network.blocks)
         self.noise: Noise | None = None
+        self.step = 0
         self._rooms: dict[tuple[int, int], Room] = {}
 
     def sharing(self, network: Network) -> Buffers:
@@ -115,6 +118,13 @@ class Buffers:
         """Block number `index` on its own input `x`."""
         block, room = self.network.blocks[index], self.room(index, len(x))
         return block.layer.forward(block.params, x, room.out, room.scratch)
+
+    def drop(self, index: int, x: F32) -> Trace[F32]:
+        """`forward` of a block that acts by chance while others learn from it."""
+        block = self.network.blocks[index]
+        assert isinstance(block.layer, Dropper)  # noqa: S101  else it is not asked to
+        assert block.chance is not None  # noqa: S101  as all of them have
+        return block.layer.drop(x, self.room(index, len(x)).out, block.chance, self.step % PERIOD)
 
     def room(self, index: int, samples: int) -> Room:
         """Where block number `index` works on so many samples; made once."""
@@ -199,19 +209,22 @@ def _view(buffer: F32, shape: Shape) -> F32:
     return buffer[: math.prod(shape)].reshape(shape)
 
 
-def forward(x: F32, buffers: Buffers) -> F32:
+def forward(x: F32, buffers: Buffers, learning: Collection[int] = ()) -> F32:
     """The activation of the last block for normalised `x`, shape (batch, *in_shape).
 
-    It lies in `buffers` and holds until the next call.
+    It lies in `buffers` and holds until the next call. Blocks that act by chance do so if these in
+    `learning` learn from them.
     """
     last = len(buffers.network.blocks) - 1
-    return buffers.forward(last, input_of(last, x, buffers)).a
+    return buffers.forward(last, input_of(last, x, buffers, learning)).a
 
 
-def input_of(index: int, x: F32, buffers: Buffers) -> F32:
+def input_of(index: int, x: F32, buffers: Buffers, learning: Collection[int] = ()) -> F32:
     """What block number `index` reads, for normalised `x`; it lies in `buffers`, as above."""
+    acting = buffers.network.acting(learning)
     for before in range(index):
-        buffers.forward(before, buffers.source(before, x))
+        act = buffers.drop if before in acting else buffers.forward
+        act(before, buffers.source(before, x))
     return buffers.source(index, x)
 
 
@@ -220,7 +233,7 @@ def train_step(
 ) -> float:
     """One step: each block in `learning` descends its own local loss.
 
-    Blocks that follow the data do so if these learn from them.
+    Blocks that follow the data, or act by chance, do so if these learn from them.
 
     Parameters
     ----------
@@ -245,10 +258,14 @@ def train_step(
     d_i = dJ_i/dy_i * act'(z_i) and J_i a loss of y_i and the projected label P_i y*.
     """
     following = buffers.network.following(learning) if lr > 0 else []
+    acting = buffers.network.acting(learning) if lr > 0 else []
+    buffers.step += lr > 0
     for index in range(max(learning) + 1):
         seen = buffers.source(index, x)
         if index in learning:
             buffers.learn(index, seen, labels, lr)
+        elif index in acting:
+            buffers.drop(index, seen)
         else:
             buffers.forward(index, seen)
         if index in following:

@@ -26,6 +26,9 @@
        `- DataUnavailable     E4004
 
 The docstring of a class is what ``edgelearn explain CODE`` prints.
+
+Messages count from 1, whatever they count: lines and columns of a text, rows (samples) and features
+of an array, layers and controls of a recipe. Row 1 of ``x`` is ``x[0]``.
 """
 
 from __future__ import annotations
@@ -87,9 +90,9 @@ class UsageError(EdgelearnError):
 class ConfigError(UsageError):
     """A recipe, a budget file or a device profile does not have the form it must have.
 
-    The message names the file and the place in it (``$.train.epochs`` is the key ``epochs``
-    of the table ``[train]``), the value expected there, and the closest known name if a key
-    looks misspelt.
+    The message names the file and the place in it (``[train], epochs`` is the key ``epochs`` of the
+    table ``[train]``; ``[[layers]] 2, units`` is the key ``units`` of the second ``[[layers]]``),
+    the value expected there, and the closest known name if a key looks misspelt.
     """
 
     code = "E2001"
@@ -134,7 +137,7 @@ class NotEvaluated(EdgelearnError):
 class ModelFileError(NotEvaluated):
     """A model file is truncated, damaged, too large, or not of the format its name says.
 
-    edgelearn reads its own ``.safetensors`` files and ONNX files; it never runs code from them.
+    edgelearn reads its own ``.safetensors`` files, ONNX and TFLite; it never runs code from them.
     """
 
     code = "E3001"

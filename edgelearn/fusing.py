@@ -27,6 +27,8 @@ def fused_step(block: Block, out: F32, space: Workspace) -> FusedStep | None:
     layer, readout = block.layer, block.readout
     if len(out) > LOOP_BATCH or not isinstance(layer, Dense) or readout is None:
         return None
+    if places_of(block.params):
+        return None  # of pruned weights only those that are left are held
     judging = _judging(readout.loss)
     if places_of(block.params) or judging is None or (readout.held is None and not readout.is_head):
         return None

@@ -89,28 +89,35 @@ class Network:
         return [
             index
             for index, block in enumerate(self.blocks)
-            if block.follows and self._first_learner_above(index) in learning
+            if block.follows and not set(learning).isdisjoint(self._learners_above(index)[:1])
         ]
 
-    def _first_learner_above(self, index: int) -> int | None:
-        """The number of the first block that learns from block number `index`."""
-        reached = {index}
+    def acting(self, learning: Collection[int]) -> list[int]:
+        """The numbers of the blocks that act by chance while these learn, as they read them."""
+        able = [index for index, block in enumerate(self.blocks) if block.chance is not None]
+        return [i for i in able if not set(learning).isdisjoint(self._learners_above(i))]
+
+    def _learners_above(self, index: int) -> list[int]:
+        """The numbers of the blocks that learn from block number `index`, the first first."""
+        found, reached = [], {index}
         for above in range(index + 1, len(self.blocks)):
             if reached.intersection(self.blocks[above].wiring.sources):
                 if self.blocks[above].readout is not None:
-                    return above
-                reached.add(above)
-        return None
+                    found.append(above)
+                else:
+                    reached.add(above)
+        return found
 
     def learning_only(self, indices: Collection[int]) -> Network:
         """This network, its arrays shared, in which only these blocks learn, and by plain SGD."""
-        following = self.following(indices)
+        following, acting = self.following(indices), self.acting(indices)
         blocks = [
             replace(
                 block,
                 readout=block.readout if index in indices else None,
                 moments={},
                 follows=index in following,
+                chance=block.chance if index in acting else None,
             )
             for index, block in enumerate(self.blocks)
         ]

@@ -13,6 +13,7 @@ from edgelearn.datasets import DataSpec, describe
 from edgelearn.ir import Graph
 from edgelearn.ir.store import Bundle
 from edgelearn.lowering import to_graph, to_train_graph
+from edgelearn.mask_rules import check_masks
 from edgelearn.masking import ready
 from edgelearn.modelfile import from_bundle
 from edgelearn.network import Network
@@ -34,6 +35,7 @@ def blank_network(recipe: Recipe, spec: DataSpec) -> Network:
     """The network of `recipe` before any data was seen."""
     normalizer = Normalizer.blank(recipe.input, spec.in_shape, spec.masked)
     outputs = Outputs.blank(spec.outputs) if spec.outputs else None
+    check_masks(recipe, spec.masked, recipe.dataset.name or recipe.dataset.path or "")
     network = build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
     return ready(network, recipe.train)
 

@@ -8,10 +8,11 @@ import resource
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from edgelearn.config import Method
 from edgelearn.datasets import Dataset
-from edgelearn.evaluation import Result
+from edgelearn.evaluation import Fit, Result
 from edgelearn.holdout import held_out
 from edgelearn.modelfile import Model
 from edgelearn.progress import EpochReport
@@ -34,7 +35,8 @@ class TrainReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     A classifier has an `accuracy`; a regression has `rmse` and `mae`, in the units of its outputs,
     and `r2`, each the mean over outputs. `loss` is that of the head on the test part.
 
-    `samples` were learned from; those that were held out are not among them.
+    `samples` were learned from; those that were held out are not among them. `note`: that it did
+    not learn, and what to try.
     """
 
     recipe: str
@@ -52,6 +54,7 @@ class TrainReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     peak_rss_bytes: int
     layers: list[dict[str, object]]
     history: list[EpochReport]
+    note: str | None = None
 
 
 def train_report(
@@ -74,13 +77,49 @@ def train_report(
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         layers=[msgspec.to_builtins(layer) for layer in result.layers],
         history=list(model.history),
+        note=doubt(model, dataset, result),
     )
+
+
+def doubt(model: Model, dataset: Dataset, result: Result) -> str | None:
+    """Why a result is no better than knowing nothing, and what to try; None if it is better."""
+    if isinstance(result, Fit):
+        reason = "" if result.r2 is None or result.r2 > 0 else _no_fit(result.r2)
+    else:
+        most = float(np.bincount(dataset.y_test).max()) / len(dataset.y_test)
+        reason = _chance(result.accuracy, most)
+        knowing_nothing = math.log(model.network.width)
+        if not reason and model.network.answers == "probabilities":
+            reason = _too_sure(result.loss, knowing_nothing)
+    if not reason:
+        return None
+    lr = model.recipe.train.lr
+    return f"{reason}; try another train.lr (it is {lr:g}), more epochs, or another input.normalize"
+
+
+def _no_fit(r2: float) -> str:
+    return f"it did not learn: R2 {r2:.4g} is no better than always saying the mean"
+
+
+def _chance(accuracy: float, most: float) -> str:
+    if accuracy > most or most == 1:
+        return ""
+    answer = f"always naming the most frequent class ({most:.2%})"
+    return f"it did not learn: test accuracy {accuracy:.2%} is no better than {answer}"
+
+
+def _too_sure(loss: float, knowing_nothing: float) -> str:
+    if loss <= knowing_nothing:
+        return ""
+    known = f"{knowing_nothing:.2f} of all classes alike"
+    return f"it is too sure of wrong answers: a test loss of {loss:.2f}, above the {known}"
 
 
 def model_card(model: Model, dataset: Dataset, report: TrainReport) -> dict[str, Any]:
     """How the model was made. Its history has a place of its own, which exports leave out."""
     facts = msgspec.to_builtins(report)
     del facts["history"]
+    facts.pop("note", None)
     return {
         "method": METHODS[model.recipe.train.method],
         "dataset": dataset.name,

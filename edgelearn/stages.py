@@ -11,6 +11,7 @@ from edgelearn.controls import training_bytes
 from edgelearn.holdout import held_out
 from edgelearn.network import Network
 from edgelearn.rates import Span, schedule
+from edgelearn.starting import start_bytes
 
 
 def stages(network: Network, config: TrainConfig) -> list[Sequence[int]]:
@@ -41,7 +42,8 @@ def learning_rate(config: TrainConfig, step: int, span: Span) -> float:
 def run_bytes(network: Network, config: TrainConfig, samples: int | None = None) -> int:
     """Bytes of our own arrays during a run: those of a step, a cache, and the best of a stage.
 
-    The cache, if any, is that of `samples` to learn from, or as large as it may be.
+    Or those that layers start in from the data, if that is more. The cache, if any, is that of
+    `samples` to learn from, or as large as it may be.
     """
     plan = stages(network, config)
     total = training_bytes(network, config)
@@ -49,4 +51,4 @@ def run_bytes(network: Network, config: TrainConfig, samples: int | None = None)
     if config.patience is not None:
         kept = [network.changing(learning) for learning in plan]
         total += max(sum(value.nbytes for value in learned.values()) for learned in kept)
-    return total
+    return max(total, start_bytes(network))

@@ -75,7 +75,7 @@ def convert(value: object, kind: type[T], where: str) -> T:
     except msgspec.ValidationError as error:
         reason, _, place = str(error).partition(" - at `$")
         place = place.rstrip("`")
-        at = f"{where}, {place.lstrip('.')}" if place else where
+        at = where + _in_words(place)
         unknown = re.search(r"unknown field `(.*?)`", reason)
         if unknown:
             raise misspelt(at, "key", unknown[1], _keys(kind)) from None
@@ -97,6 +97,16 @@ def convert(value: object, kind: type[T], where: str) -> T:
             if re.search(r"[<>]=? ", expected)
             else "write a value of that kind",
         ) from None
+
+
+def _in_words(place: str) -> str:
+    """A place that msgspec named, as messages have it: items of a list are counted from 1.
+
+    >>> _in_words("[0].train.lr"), _in_words(".inputs[1]"), _in_words(".lr_schedule.end")
+    (' 1, train.lr', ', inputs 2', ', lr_schedule.end')
+    """
+    counted = re.sub(r"\[(\d+)\]", lambda found: f" {int(found[1]) + 1}", place)
+    return re.sub(r"^\.|(?<=\d)\.", ", ", counted)
 
 
 def plain(value: object) -> Any:

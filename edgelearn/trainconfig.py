@@ -8,6 +8,7 @@ import msgspec
 
 from edgelearn.errors import ConfigError
 from edgelearn.optimizers import OptimizerKind
+from edgelearn.rates import Infinite, schedule
 from edgelearn.rates import Setting as RateSetting
 from edgelearn.strict import convert
 
@@ -55,6 +56,14 @@ def train_config(table: object, where: str) -> TrainConfig:
             expected="samples held out to judge by",
             got="validation = 0",
             fix="add validation = 0.1",
+        )
+    layerwise = train.method == "tpsgd" and train.schedule == "layerwise"
+    if layerwise and isinstance(schedule(train.lr_schedule), Infinite):
+        raise ConfigError(
+            f"{where}, lr_schedule",
+            expected="schedule = 'simultaneous' beside 'infinite': one plateau, to go on from",
+            got="schedule = 'layerwise', a plateau for each layer",
+            fix='write schedule = "simultaneous", or lr_schedule = "cosine"',
         )
     if train.gradient_noise and train.method not in ("tpsgd", "shallow"):
         raise ConfigError(

@@ -138,6 +138,7 @@ class _Run:
         rows = self.rows[places]
         number = position.epoch * self.span.epoch_steps + step
         lr = learning_rate(self.config, number, self.span)
+        self.buffers.step = position.stage * self.span.steps + number
         if self.config.gradient_noise:
             self.buffers.noise = Noise(self.config.gradient_noise, self.config.seed, number)
         if cache and len(rows) == batch:

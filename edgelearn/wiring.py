@@ -128,7 +128,7 @@ def wire(recipe: Recipe) -> tuple[Wiring, ...]:
             sources.append(numbers[source])
         if name in numbers:
             raise ConfigError(
-                f"recipe {recipe.name!r}, layers[{index}]",
+                f"recipe {recipe.name!r}, [[layers]] {index + 1}",
                 expected="a name of its own for every layer, and none called 'input'",
                 got=repr(name),
                 fix="give it another name",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import msgspec
@@ -16,12 +15,13 @@ from threadpoolctl import threadpool_limits
 from edgelearn.adapting import AdaptConfig, AdaptReport
 from edgelearn.adapting import adapt as adapt_network
 from edgelearn.building import build
-from edgelearn.config import Recipe, read_recipe
+from edgelearn.config import Recipe
 from edgelearn.datasets import Dataset, Source, numbered_outputs
-from edgelearn.errors import ConfigError, DataShapeError, MissingFile, OverBudget, UnknownName
+from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
 from edgelearn.evaluation import Result, evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.holdout import held_out, split
+from edgelearn.mask_rules import check_masks
 from edgelearn.masking import PruneConfig, ready
 from edgelearn.modelfile import Model, golden_samples
 from edgelearn.normalize import Normalizer, Outputs
@@ -30,10 +30,10 @@ from edgelearn.progress import EpochReport, Observer, Position, Standing
 from edgelearn.pruning import PruneReport
 from edgelearn.pruning import prune as prune_network
 from edgelearn.reporting import TrainReport, model_card, train_report
+from edgelearn.shipped import DEFAULT, shipped_recipe
 from edgelearn.stages import run_bytes
-from edgelearn.starting import start_from_data
+from edgelearn.starting import start_bytes, start_from_data
 from edgelearn.trainer import fit
-from edgelearn.wiring import SAMPLE, wire
 
 
 def embedded_recipe(overrides: tuple[str, ...] = ()) -> Recipe:
@@ -42,8 +42,7 @@ def embedded_recipe(overrides: tuple[str, ...] = ()) -> Recipe:
     >>> embedded_recipe().name
     'digits-mlp'
     """
-    with as_file(files("edgelearn.recipes") / "digits-mlp.toml") as path:
-        return read_recipe(path, overrides)
+    return shipped_recipe(DEFAULT, overrides)
 
 
 def guess_source(path: Path, recipe: Recipe) -> Source:
@@ -80,6 +79,8 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     if needed() <= budget_bytes:
         return
     fix = "use fewer units"
+    if start_bytes(network) > budget_bytes:
+        fix = 'write init = "oja" for convolutions that start by "pca", or use fewer filters'
     fitting = bisect_right(range(1, config.batch), budget_bytes, key=lambda n: needed(batch=n))
     if needed(cache_bytes=0) <= budget_bytes:
         fix = "-s train.cache_bytes=0 fits"
@@ -93,8 +94,11 @@ def require_budget(recipe: Recipe, dataset: Dataset, budget_bytes: int) -> None:
     )
 
 
-def new_model(recipe: Recipe, dataset: Dataset) -> Model:
-    """The untrained model of `recipe`, its scales fitted on the samples to learn from."""
+def new_model(recipe: Recipe, dataset: Dataset, tell: Callable[[str], None] | None = None) -> Model:
+    """The untrained model of `recipe`, its scales fitted on the samples to learn from.
+
+    `tell` is told the name of each layer that is about to start from the data.
+    """
     x, y, config = dataset.x_train, dataset.y_train, recipe.train
     if config.validation:
         taught, _ = split(y, config.validation, config.seed)
@@ -102,28 +106,12 @@ def new_model(recipe: Recipe, dataset: Dataset) -> Model:
     normalizer = Normalizer.fit(recipe.input, x, dataset.masked)
     spec = dataset.spec
     outputs = Outputs.fit(spec.outputs, y) if spec.outputs else None
-    _require_masks(recipe, dataset)
+    check_masks(recipe, dataset.masked, dataset.name)
     network = build(recipe, spec.in_shape, spec.classes, normalizer, outputs)
     with one_thread():
-        start_from_data(network, x)
+        start_from_data(network, x, tell=tell)
     network = ready(network, config)
     return Model(network, recipe, Standing(), golden_samples(dataset, config.lr), {})
-
-
-def _require_masks(recipe: Recipe, dataset: Dataset) -> None:
-    """Raise unless recurrent layers that read the sample take its mask for what it is."""
-    for config, wiring in zip(recipe.layers, wire(recipe), strict=True):
-        masked = getattr(config.layer, "masked", None)
-        if SAMPLE in wiring.sources and masked not in (None, dataset.masked):
-            has = "a mask" if dataset.masked else "no mask"
-            raise ConfigError(
-                f"layer {wiring.name!r}",
-                expected=f"masked = {str(dataset.masked).lower()}: data {dataset.name!r} has {has}",
-                got=f"masked = {str(masked).lower()}",
-                fix="set masked = true there"
-                if dataset.masked
-                else "leave masked out, or store the lengths of samples beside them",
-            )
 
 
 def train(model: Model, dataset: Dataset, observer: Observer) -> tuple[Model, TrainReport | None]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from edgelearn.errors import ConfigError
 from edgelearn.strict import convert, misspelt, parse_toml
 from firmware_sim.budgets import METRICS, Budget, Level
+from firmware_sim.costs import Precision
 from firmware_sim.quantities import parse_quantity
 
 Phase = Literal["infer", "train"]
@@ -29,10 +30,13 @@ class ModelBudget:
 
 @dataclass(frozen=True, slots=True)
 class CheckPlan:
-    """What a budget file asks for."""
+    """What a budget file asks for; latencies are those of `runtime`, with so many `threads`."""
 
     targets: tuple[str, ...]
     models: tuple[ModelBudget, ...]
+    runtime: str | None = None
+    precision: Precision | None = None
+    threads: int = 1
 
 
 class _ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +50,9 @@ class _ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _CheckTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: list[_ModelTable]
     targets: list[str] = msgspec.field(default_factory=list)
+    runtime: str | None = None
+    precision: Precision | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,7 +86,9 @@ def parse_plan(content: bytes, path: Path) -> CheckPlan:
     if not check.targets:
         for model in models:
             _require_no_target(model, where)
-    return CheckPlan(tuple(check.targets), tuple(models))
+    return CheckPlan(
+        tuple(check.targets), tuple(models), check.runtime, check.precision, check.threads
+    )
 
 
 def _require_no_target(model: ModelBudget, where: str) -> None:

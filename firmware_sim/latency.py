@@ -21,7 +21,7 @@ from edgelearn.ir import ArenaPlan, Graph, Node
 from edgelearn.ir.ops import Gather, Reshape, Slice
 from firmware_sim.devices import DeviceProfile
 
-Bound = Literal["compute", "memory", "none"]
+Bound = Literal["compute", "memory", "dispatch", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,9 @@ class NodeCost:
     dram_bytes : int
         Those of them that no cache can hold from one run to the next.
     seconds : float
-    bound : {"compute", "memory", "none"}
-        What it waits for; "none" if the roofline charges nothing.
+    bound : {"compute", "memory", "dispatch", "none"}
+        What it waits for; "dispatch" is the start of its kernel, "none" if it costs no time:
+        the roofline charges nothing, or the kernel of another node runs it along.
     """
 
     name: str

@@ -44,6 +44,12 @@ NETWORKS = {
         {"kind": "dense", "units": 8, "name": "c", "inputs": ["a", "b"], "join": "add"},
         {"kind": "dense", "units": 8, "name": "d", "inputs": ["c", "a"]},
     ],
+    "dropout": [
+        {"kind": "dropout", "rate": 0.1},
+        {"kind": "dense", "units": 8},
+        {"kind": "dropout", "rate": 0.4},
+        {"kind": "dense", "units": 6, "learn": False},
+    ],
     "followers": [
         {"kind": "dense", "units": 8},
         {"kind": "batch_norm"},

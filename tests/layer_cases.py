@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgelearn.ir import BATCH, Builder
+from edgelearn.ir.ops import Reshape
 from edgelearn.layers import Learner, examples
 from edgelearn.rng import Stream, uniform
 from edgelearn.views import Whole
@@ -61,7 +62,10 @@ def update_graph(layer, in_shape, params):
     rate = b.input("rate", ())
     if not isinstance(layer, Learner):
         frozen = {key: b.constant(key, value) for key, value in params.items()}
-        return b.graph([b.rename(layer.emit(b, frozen, x).a, "a")])
+        a = layer.emit(b, frozen, x).a
+        if a == x:  # it does nothing: a Graph needs a node
+            a = b.apply(Reshape(b.specs[x].shape), x)
+        return b.graph([b.rename(a, "a")])
     names = {key: b.state(key, value) for key, value in params.items()}
     trace = layer.emit(b, names, x)
     for key, value in layer.emit_update(b, names, trace, e, rate, names).items():

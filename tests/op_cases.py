@@ -19,6 +19,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Op,
@@ -129,6 +130,8 @@ ROWS = QuantParams((0.5, 0.25, 0.1), (0, 7, 255), 1)
 BINARY = ("add", "sub", "mul", "max", "min")
 UNARY = ("tanh", "relu", "sigmoid", "abs", "sign", "neg")
 
+KEEPS = ((1, 0), (1 << 22, (1 << 62) - 1), (13421773, 1 << 40), (1 << 24, 5))
+
 DENSE = [
     case(MatMul(), (BATCH, 4), weight(4, 3)),
     case(MatMul(transpose_b=True), (BATCH, 4), weight(3, 4)),
@@ -148,6 +151,8 @@ DENSE = [
     case(ApplyMask(), (4, 3), Arg((4, 3), "uint8", constant=True, high=2)),
     case(ApplyMask(), (BATCH, 3), Arg((BATCH, 3), "uint8", high=3)),
     case(ApplyMask(), (3, 3, 4, 5), Arg((3, 3, 4, 5), "uint8", constant=True, high=2)),
+    case(Keep(1 << 23, 1), (BATCH, 9), Arg((), "int64", constant=True, high=1)),
+    *(case(Keep(s, k), (BATCH, 3, 40), Arg((), "int64", high=1 << 24)) for s, k in KEEPS),
     case(Softmax(), (BATCH, 9)),
     case(Softmax(), Arg((BATCH, 9), "extreme")),
     case(Softmax(), (BATCH, 3, 4)),

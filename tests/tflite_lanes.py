@@ -14,6 +14,10 @@ TOLERANCE = 1e-6
 orders and tanh and exp are approximated."""
 
 
+OP_TOLERANCE = 2e-6
+"""Of an op alone, of which some sum thousands of products."""
+
+
 def lanes(graph: Graph, batch: int) -> Iterator:
     """The lanes of the target, with the file of `graph` loaded."""
     pytest.importorskip("ai_edge_litert", reason="the extra tflite is not installed")
@@ -25,7 +29,13 @@ def lanes(graph: Graph, batch: int) -> Iterator:
         yield lane, draft
 
 
-def assert_agrees(graph: Graph, feeds: Mapping[str, Array], batch: int, steps: int = 1) -> None:
+def assert_agrees(
+    graph: Graph,
+    feeds: Mapping[str, Array],
+    batch: int,
+    steps: int = 1,
+    tolerance: float = TOLERANCE,
+) -> None:
     """Every lane computes what the interpreter does, from the states that the file comes to."""
     from edgelearn.export.verify import compare
 
@@ -33,7 +43,7 @@ def assert_agrees(graph: Graph, feeds: Mapping[str, Array], batch: int, steps: i
     for lane, draft in lanes(graph, batch):
         again = iter([dict(feeds)] * steps)
         parity = compare(graph, draft.outputs, draft.states, lane.run, again)
-        assert parity.max_abs_error <= TOLERANCE, (lane.name, parity)
+        assert parity.max_abs_error <= tolerance, (lane.name, parity)
         seen += 1
     assert seen >= 2
     assert run(graph, feeds).outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -10,13 +11,14 @@ from edgelearn.bench.peer import TorchPeer
 from edgelearn.config import Method, Recipe
 from edgelearn.controls import training_bytes
 from edgelearn.network import Network
+from edgelearn.placement import Shapes
 
 
 class MemoryRow(msgspec.Struct, frozen=True):
     """Bytes that one way of training needs at one batch size, besides the parameters.
 
     `kind` is "planned" for what is known before it runs, "measured" for what was counted while it
-    ran.
+    ran, "bound" for what no way of layer-wise learning can do without.
     """
 
     name: str
@@ -30,8 +32,26 @@ def parameter_bytes(network: Network) -> int:
     return sum(p.nbytes for block in network.blocks for p in block.params.values())
 
 
+def bare_bytes(network: Network, batch: int) -> int:
+    """Bytes that learning one layer at a time cannot do without, besides parameters.
+
+    Of the layer where it is most: input, activation, error, what is read out, and once the weights
+    of a cell with exact traces.
+    """
+    most = 0
+    for block in network.blocks:
+        shapes = Shapes.of(block, network.optimizer, batch)
+        judged = (shapes.features, shapes.error, shapes.slopes)
+        traced = getattr(block.layer, "exact", False)
+        elements = batch * (math.prod(block.in_shape) + math.prod(block.out_shape))
+        elements += sum(math.prod(shape) for shape in judged)
+        elements += sum(p.size for p in block.params.values()) if traced else 0
+        most = max(most, elements)
+    return 4 * most
+
+
 def rows(network: Network, recipe: Recipe, batches: Sequence[int]) -> Iterator[MemoryRow]:
-    """tpSGD; backpropagation in place, with a gradient of everything, and PyTorch's.
+    """tpSGD, and its bound; backpropagation in place, with a gradient of everything, and PyTorch's.
 
     A standard step of backpropagation holds the gradient of every parameter until the optimiser has
     used it. Of PyTorch only tensors are counted: what the graph keeps for the backward pass, and
@@ -43,6 +63,7 @@ def rows(network: Network, recipe: Recipe, batches: Sequence[int]) -> Iterator[M
         own = _beyond(network, recipe, "tpsgd", batch)
         in_place = _beyond(network, recipe, "bp", batch)
         yield MemoryRow("tpsgd", batch, own, "planned")
+        yield MemoryRow("a layer at a time", batch, bare_bytes(network, batch), "bound")
         yield MemoryRow("backprop, in place", batch, in_place, "planned")
         yield MemoryRow("backprop, standard", batch, in_place + parameters, "planned")
         if peer is not None:

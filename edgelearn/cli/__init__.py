@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -76,8 +78,17 @@ def group() -> None:
     """
 
 
+class Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
 def main() -> None:
     """Run the program; every error becomes one message and a documented exit code."""
+    signal.signal(signal.SIGTERM, _terminate)  # while it trains, a run has a better answer
     if isinstance(sys.stdout, io.TextIOWrapper):  # a class may have a name that is not ASCII
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(sys.argv[1:]))
@@ -97,6 +108,8 @@ def run(args: list[str]) -> int:
         return _fail(str(known), known.exit_code)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", 130)
+    except Terminated:
+        return _fail("terminated", 143)
     except Exception as error:
         if os.environ.get("EDGELEARN_DEBUG"):
             raise

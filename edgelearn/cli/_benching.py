@@ -15,16 +15,10 @@ from edgelearn.bench import peer
 from edgelearn.bench import speed as by_speed
 from edgelearn.cli._output import emit, human_bytes, human_seconds, share, table
 from edgelearn.cli._training import load
-from edgelearn.config import Recipe, read_recipe
 from edgelearn.errors import ConfigError, unknown
 from edgelearn.network import Network
 from edgelearn.planning import blank_network
-
-
-def _recipe(path: Path | None, overrides: Sequence[str]) -> Recipe:
-    if path is None:
-        return workflow.embedded_recipe(tuple(overrides))
-    return read_recipe(path, overrides)
+from edgelearn.shipped import find_recipe
 
 
 def _say(line: str) -> None:
@@ -41,7 +35,7 @@ def accuracy(
     path: Path | None, seeds: int, only: Sequence[str], overrides: Sequence[str], as_json: bool
 ) -> None:
     """Accuracy by every method."""
-    recipe = _recipe(path, overrides)
+    recipe = find_recipe(path, overrides)
     if recipe.regresses:
         raise ConfigError(
             f"recipe {recipe.name!r}",
@@ -73,7 +67,7 @@ def memory(
     path: Path | None, batches: Sequence[int], overrides: Sequence[str], as_json: bool
 ) -> None:
     """Memory by every method and batch size."""
-    recipe = _recipe(path, overrides)
+    recipe = find_recipe(path, overrides)
     network = blank_network(recipe, datasets.describe(recipe.dataset))
     _say_why_none(network)
     rows = list(by_memory.rows(network, recipe, batches))
@@ -96,7 +90,7 @@ def speed(
     path: Path | None, batches: Sequence[int], overrides: Sequence[str], as_json: bool
 ) -> None:
     """Speed by every method and batch size."""
-    recipe = _recipe(path, overrides)
+    recipe = find_recipe(path, overrides)
     dataset = load(recipe.dataset)
     _say_why_none(workflow.new_model(recipe, dataset).network)
     rows = list(by_speed.rows(recipe, dataset, batches))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,9 +15,15 @@ from edgelearn.cli import _contributors, _metrics, _subject
 from edgelearn.cli._output import human_bytes, human_seconds, table
 from edgelearn.errors import ModelFileError
 from edgelearn.strict import read_bytes
-from firmware_sim.budget_file import ModelBudget, parse_plan
+from firmware_sim.budget_file import CheckPlan, ModelBudget, parse_plan
 from firmware_sim.budgets import METRICS, Budget, Value, Verdict, judge
+from firmware_sim.calibration import require_runtime
 from firmware_sim.devices import DeviceProfile, read_device
+
+UNPROVEN: Final = (
+    "unproven: the budget lies between what is known least and what is known most, if that is\n"
+    "known; of a latency it is where [check] names a runtime that was measured on such cores"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,12 @@ def run(config: Path, *, why: bool) -> list[Check]:
     plan = parse_plan(read_bytes(config, "budget file", fix), config)
     places = [str(config.parent / t) if t.endswith(".toml") else t for t in plan.targets]
     profiles = [read_device(place) for place in places]
+    if plan.runtime is not None:
+        require_runtime(plan.runtime)
     return [
-        check for model in plan.models for check in _check_model(model, profiles, config, why=why)
+        check
+        for model in plan.models
+        for check in _check_model(_read(model, config), model, plan, profiles, why=why)
     ]
 
 
@@ -69,9 +79,7 @@ def show(checks: Sequence[Check]) -> None:
     counts = Counter(check.verdict for check in checks)
     click.echo(", ".join(f"{counts[v]} {v}" for v in ("pass", "warn", "fail", "unproven")))
     if counts["unproven"]:
-        click.echo(
-            "unproven: the lower bound is within the budget, the value is not known", err=True
-        )
+        click.echo(UNPROVEN, err=True)
     for check in checks:
         if check.why:
             place = f" on {check.target}" if check.target else ""
@@ -79,15 +87,19 @@ def show(checks: Sequence[Check]) -> None:
 
 
 def _check_model(
-    model: ModelBudget, profiles: list[DeviceProfile], config: Path, *, why: bool
+    subject: _subject.Subject,
+    model: ModelBudget,
+    plan: CheckPlan,
+    profiles: list[DeviceProfile],
+    *,
+    why: bool,
 ) -> list[Check]:
-    subject = _read(model, config)
     checks = []
     for budget in model.budgets:
         targets = profiles if METRICS[budget.metric].per_target else [None]
         for profile in targets:
-            value = _metrics.measure(subject, budget.metric, profile)
-            parts = _contributors.of(subject, budget.metric, profile) if why else ()
+            value = _metrics.measure(subject, budget.metric, profile, plan)
+            parts = _contributors.of(subject, budget.metric, profile, plan) if why else ()
             target = profile.id if profile else None
             checks.append(Check(model.name, target, budget, value, judge(value, budget), parts))
     return checks
@@ -108,17 +120,25 @@ def _read(model: ModelBudget, config: Path) -> _subject.Subject:
 
 def _row(check: Check) -> dict[str, str]:
     metric, value = METRICS[check.budget.metric], check.value
-    sign = "" if math.isfinite(value.high) else ">= "
     limit = _human(check.budget.limit, metric.dimension)
     return {
         "verdict": check.verdict,
         "model": check.model,
         "metric": check.budget.metric,
         "device": check.target or "any",
-        "value": sign + _human(value.value, metric.dimension),
+        "value": _span(value, metric.dimension),
         "budget": f"{'>=' if metric.at_least else '<='} {limit}",
         "kind": value.kind,
     }
+
+
+def _span(value: Value, dimension: str) -> str:
+    middle = _human(value.value, dimension)
+    if math.isinf(value.high):
+        return f">= {middle}"
+    if value.low == value.high:
+        return middle
+    return f"{middle} ({_human(value.low, dimension)} to {_human(value.high, dimension)})"
 
 
 def _human(value: float, dimension: str) -> str:

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgelearn.cli import _metrics
 from edgelearn.cli._output import human_bytes, human_seconds
 from edgelearn.cli._subject import Subject
 from edgelearn.ir import Graph, plan_arena
-from firmware_sim.report import simulate
+from firmware_sim.latency import NodeCost, roofline
 
 if TYPE_CHECKING:
+    from firmware_sim.budget_file import CheckPlan
     from firmware_sim.devices import DeviceProfile
 
 SHOWN = 3
 
 
-def of(subject: Subject, metric: str, profile: DeviceProfile | None) -> tuple[str, ...]:
+def of(
+    subject: Subject, metric: str, profile: DeviceProfile | None, plan: CheckPlan
+) -> tuple[str, ...]:
     """The largest contributors to `metric`, largest first; none where it has no parts."""
     phase, _, key = metric.partition(".")
     if phase not in subject.graphs:
         return ()
     graph = subject.graphs[phase].bind(subject.batch_of(phase))
     if key.startswith("latency") and profile is not None:
-        costs = {node.name: node.seconds for node in simulate(graph, profile).nodes}
+        costs = {node.name: node.seconds for node in _times(subject, phase, profile, plan)}
         return tuple(f"{name} {human_seconds(costs[name])}" for name in _largest(costs))
     in_flash = profile is not None and profile.kind == "mcu"
     sizes = _sizes(graph, key, in_flash=in_flash)
     return tuple(f"{name} {human_bytes(sizes[name])}" for name in _largest(sizes))
+
+
+def _times(
+    subject: Subject, phase: str, profile: DeviceProfile, plan: CheckPlan
+) -> tuple[NodeCost, ...]:
+    """Of the prediction if the runtime is named, else of the lower bound, as the value is."""
+    if plan.runtime is not None:
+        return _metrics.simulated(subject, phase, profile, plan).nodes
+    graph = subject.graphs[phase].bind(subject.batch_of(phase))
+    return roofline(graph, plan_arena(graph), profile, plan.threads)
 
 
 def _largest(parts: dict[str, float]) -> list[str]:

@@ -10,14 +10,18 @@ from edgelearn.errors import ConfigError, ModelFileError
 from edgelearn.ir import plan_arena
 from firmware_sim.budgets import METRICS, Value, at_least, exactly
 from firmware_sim.memory import account
-from firmware_sim.report import simulate
+from firmware_sim.report import SimReport, simulate
 
 if TYPE_CHECKING:
+    from firmware_sim.budget_file import CheckPlan
     from firmware_sim.devices import DeviceProfile
 
 
-def measure(subject: Subject, metric: str, profile: DeviceProfile | None) -> Value:
+def measure(subject: Subject, metric: str, profile: DeviceProfile | None, plan: CheckPlan) -> Value:
     """What `metric` is for `subject`, on the device of `profile` if it depends on one.
+
+    Of a latency the interval of the prediction counts if the budget file names the runtime and
+    it was measured on such cores; else only the lower bound is known.
 
     Raises
     ------
@@ -36,10 +40,30 @@ def measure(subject: Subject, metric: str, profile: DeviceProfile | None) -> Val
     if profile is None:
         bound = graph.bind(batch)
         return exactly(getattr(account(bound, plan_arena(bound), "linux"), f"{key}_bytes"))
-    report = simulate(graph, profile, phase=phase, batch=batch)
     if METRICS[metric].dimension == "seconds":
-        return at_least(report.latency_low_s)
-    return exactly(getattr(report, f"{key}_bytes"))
+        report = simulated(subject, phase, profile, plan)
+        return _latency(report) if plan.runtime else at_least(report.bound_s)
+    return exactly(getattr(simulate(graph, profile, batch=batch), f"{key}_bytes"))
+
+
+def simulated(subject: Subject, phase: str, profile: DeviceProfile, plan: CheckPlan) -> SimReport:
+    """One phase on one device, run as `plan` says."""
+    return simulate(
+        subject.graph(phase),
+        profile,
+        phase=phase,
+        threads=plan.threads,
+        batch=subject.batch_of(phase),
+        runtime=plan.runtime,
+        precision=plan.precision,
+    )
+
+
+def _latency(report: SimReport) -> Value:
+    high = report.latency_high_s
+    if high is not None and report.basis in ("calibrated", "transferred"):
+        return Value(report.latency_s, "estimated", report.latency_low_s, high)
+    return at_least(report.bound_s)
 
 
 def _working_set(subject: Subject) -> Value:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,13 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from edgelearn.arrays import F32, Array, Shape, as_f32, check_finite
-from edgelearn.errors import (
-    DataFileError,
-    DataShapeError,
-    DataValueError,
-    ModelFileError,
-    UnknownName,
-)
+from edgelearn.cli._samples import lines_of, reader
+from edgelearn.errors import DataShapeError, DataValueError, ModelFileError
 from edgelearn.files import require_file
 from edgelearn.ir import BATCH, Graph, run, store
 from edgelearn.ir.store import Bundle
@@ -41,13 +35,14 @@ class Predictor:
     """A model, run by the interpreter one sample at a time.
 
     `names` are those of classes or outputs; `word` is what it says of a class, its probability or
-    its score, and None for a regression.
+    its score, and None for a regression. `masked`: the last channel of a sample is its mask.
     """
 
     answer: Answering
     names: list[str]
     in_shape: Shape
     word: str | None
+    masked: bool
 
     def __call__(self, sample: F32, where: str) -> dict[str, str | float]:
         """The likeliest class of one sample, or its values; `where` is named in errors."""
@@ -80,7 +75,14 @@ def predictor(path: Path, exit_at: float | None = None) -> Predictor:
         )
     answer = _whole(graph) if exit_at is None else _early(bundle, path, exit_at)
     in_shape = graph.specs[graph.inputs[0]].shape[1:]
-    return Predictor(answer, [str(c) for c in names], in_shape, WORDS[graph.outputs[0]])
+    word = WORDS[graph.outputs[0]]
+    return Predictor(answer, [str(c) for c in names], in_shape, word, _is_masked(bundle))
+
+
+def _is_masked(bundle: Bundle) -> bool:
+    """Whether the layers of the recipe read masks."""
+    layers = bundle.meta.get("recipe", {}).get("layers", [])
+    return any(layer.get("masked", False) for layer in layers)
 
 
 def _whole(graph: Graph) -> Answering:
@@ -117,100 +119,36 @@ def guesses(predict: Predictor, files: Sequence[Path]) -> Iterator[dict[str, str
     for path in files:
         if path != STDIN:
             require_file(path, "data", "check the path")
-            _reader(path)
+            reader(path)
     for path in files:
         name = "stdin" if path == STDIN else str(path)
-        source = _lines(sys.stdin, name) if path == STDIN else _reader(path)(path)
+        source = lines_of(sys.stdin, name) if path == STDIN else reader(path)(path)
         number = 0
         for number, sample in enumerate(source, start=1):
             where = f"{name}, sample {number}"
-            yield predict(_fitting(sample, predict.in_shape, where), where)
+            yield predict(_fitting(sample, predict, where), where)
         if not number:
             raise DataShapeError(
                 name, expected="one sample at least", got="none", fix="name a file that holds data"
             )
 
 
-def _fitting(sample: Array, shape: Shape, where: str) -> F32:
+def _fitting(sample: Array, predict: Predictor, where: str) -> F32:
+    shape = predict.in_shape
     if sample.size != math.prod(shape):
+        fix = "give the features that the model was trained on, without the label"
+        if predict.masked:
+            steps, channels = shape
+            fix = (
+                f"give {steps} steps of {channels - 1} features, each with its mask after them: 1 "
+                "in real steps, 0 (and features 0) in padding at the end; or an .npz archive of x "
+                "(samples, steps, features) and lengths, to which the mask is added"
+            )
         raise DataShapeError(
             where,
             expected=f"{math.prod(shape)} numbers (shape {list(shape)})",
             got=f"{sample.size}",
-            fix="give the features that the model was trained on, without the label",
+            fix=fix,
         )
     check_finite(sample.ravel(), where, ("feature", ""))
     return as_f32(sample).reshape(shape)
-
-
-def _reader(path: Path) -> Callable[[Path], Iterator[Array]]:
-    """What reads a file of that name."""
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return _npy
-    if suffix in (".csv", ".tsv", ".txt"):
-        return _text
-    raise UnknownName(
-        f"data {str(path)!r}",
-        expected="a .npy, .csv, .tsv or .txt file",
-        got=f"a file ending in {path.suffix!r}",
-        fix="save the samples as one of these",
-    )
-
-
-def _npy(path: Path) -> Iterator[Array]:
-    where = f"data {str(path)!r}"
-    try:
-        with path.open("rb") as file:
-            if file.read(6) != b"\x93NUMPY":
-                raise ValueError("another kind of file")
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, MemoryError) as error:
-        raise DataFileError(
-            where,
-            expected="a whole .npy array, one sample a row",
-            got=(str(error) or type(error).__name__).splitlines()[0],
-            fix="write it again with numpy.save",
-        ) from None
-    if array.ndim < 2 or array.dtype.kind not in "fiub":
-        raise DataShapeError(
-            where,
-            expected="an array of numbers, one sample a row",
-            got=f"{array.dtype}{list(array.shape)}",
-            fix="reshape it to (samples, features)",
-        )
-    yield from array
-
-
-def _text(path: Path) -> Iterator[Array]:
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        yield from _lines(lines, str(path))
-
-
-def _lines(lines: Iterable[str], where: str) -> Iterator[Array]:
-    for number, line in enumerate(lines, start=1):
-        words = _words(line)
-        if words:
-            numbers = [_number(w, f"{where}, line {number}, column {c + 1}") for c, w in words]
-            yield np.array(numbers)
-
-
-def _words(line: str) -> list[tuple[int, str]]:
-    """The fields of a line with their places; between separators an empty one counts too."""
-    text = line.strip(" \r\n\f\v\ufeff")
-    fields = re.split(r"[,;\t]", text) if re.search(r"[,;\t]", text) else text.split()
-    if fields and not fields[-1].strip():
-        fields.pop()  # a separator at the end of a line is a habit, no missing value
-    return list(enumerate(field.strip() for field in fields))
-
-
-def _number(word: str, where: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise DataFileError(
-            where,
-            expected="a number",
-            got=repr(word[:40]) if word else "nothing",
-            fix="remove headings and text columns, and samples with missing values",
-        ) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgelearn.cli import _metrics, _subject
 from edgelearn.errors import OutputError
 from edgelearn.files import write_atomic
+from firmware_sim.budget_file import CheckPlan
 
 MODEL = "model.safetensors"
 METRICS = (
@@ -56,7 +57,7 @@ def write(config: Path) -> int:
 
 
 def _budget(subject: _subject.Subject, metric: str) -> str:
-    value = _metrics.measure(subject, metric, None).value
+    value = _metrics.measure(subject, metric, None, CheckPlan((), ())).value
     if metric in MARKS:
         return f"{max(math.floor((value - SLACK) * 100) / 100, 0):.2f}"
     unit, size = ("MiB", 2**20) if value >= 10 * 2**20 else ("KiB", 2**10)

@@ -39,9 +39,9 @@ class Subject:
 
 
 def from_file(path: Path) -> Subject:
-    """The model in a ``.safetensors`` file of ours or in an ``.onnx`` file."""
+    """The model in a ``.safetensors`` file of ours, or in an ``.onnx`` or ``.tflite`` file."""
     bundle = read_model(path)
-    if path.suffix.lower() == ".onnx":
+    if path.suffix.lower() != ".safetensors":
         return Subject(path, bundle.graphs, batch=1)
     from edgelearn.planning import plan_bundle
 

@@ -17,12 +17,12 @@ import msgspec
 from edgelearn import datasets, modelfile, workflow
 from edgelearn.cli._output import MARKS, human_bytes, human_seconds, shown, table
 from edgelearn.cli._progress import Watch, downloads
-from edgelearn.config import read_recipe
 from edgelearn.continuing import go_on
 from edgelearn.datasets import Dataset
 from edgelearn.errors import MissingFile, OptionError
 from edgelearn.modelfile import Model
 from edgelearn.progress import Observer
+from edgelearn.shipped import find_recipe
 
 
 def checkpoint_path(out: Path) -> Path:
@@ -34,14 +34,14 @@ def begun(
     recipe: Path | None, data: Path | None, overrides: Sequence[str]
 ) -> tuple[Model, Dataset]:
     """A new model and its data."""
-    if recipe is None:
-        chosen = workflow.embedded_recipe(tuple(overrides))
-    else:
-        chosen = read_recipe(recipe, overrides)
+    chosen = find_recipe(recipe, overrides)
     if data is not None:
         chosen = msgspec.structs.replace(chosen, dataset=workflow.guess_source(data, chosen))
     dataset = load(chosen.dataset)
-    model = workflow.new_model(chosen, dataset)
+    model = workflow.new_model(chosen, dataset, _say_start)
+    wanted, count = chosen.dataset.samples, len(dataset.x_train)
+    if wanted is not None and wanted > count:
+        click.echo(f"note: {wanted:,} samples are asked for, the data has {count:,}", err=True)
     unseen = set(range(len(dataset.classes))) - set(dataset.y_train.ravel().tolist())
     if unseen:
         names = ", ".join(repr(dataset.classes[label]) for label in sorted(unseen)[:5])
@@ -49,6 +49,10 @@ def begun(
         classes = "class" if len(unseen) == 1 else "classes"
         click.echo(f"note: no training sample of {len(unseen)} {classes}: {names}{more}", err=True)
     return model, dataset
+
+
+def _say_start(layer: str) -> None:
+    click.echo(f"{layer}: first parameters from the data", err=True)
 
 
 def resumed(
@@ -130,6 +134,8 @@ def run(model: Model, dataset: Dataset, out: Path) -> tuple[dict[str, Any] | Non
             observer = Observer(watch.on_step, watch.on_epoch, lambda: bool(caught))
             model, report = workflow.train(model, dataset, observer)
         if report is not None:
+            if report.note:
+                click.echo(f"note: {report.note}", err=True)
             modelfile.save(out, model)
             checkpoint_path(out).unlink(missing_ok=True)
             return msgspec.to_builtins(report), 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("device", required=False)
 @json_option
 def command(device: str | None, as_json: bool) -> None:
-    """List the devices that 'simulate' and 'check' know, or every number known of DEVICE.
+    """List the devices that 'simulate' and 'check' know, or all that is known of DEVICE.
 
     \b
     Example:
@@ -53,8 +54,15 @@ def _row(profile: DeviceProfile) -> dict[str, str]:
 
 
 def _show_facts(profile: DeviceProfile) -> None:
+    from firmware_sim.calibration import fits_of
+
     click.echo(f"{profile.id}: {profile.name}, {profile.cpu}")
     if profile.note:
         click.echo(f"note: {profile.note}")
     for key, fact in profile.facts().items():
         click.echo(f"{key} = {fact.value:g} ({fact.confidence}): {fact.source}")
+    for fit in fits_of(profile):
+        click.echo(
+            f"measured with {fit.runtime}, {fit.precision}, threads {fit.threads}: {fit.rows} "
+            f"networks, within a factor of {math.exp(fit.spread):.2f}: {fit.source}"
+        )

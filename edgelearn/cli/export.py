@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from edgelearn.cli import _int8
 from edgelearn.cli._output import emit, human_bytes, json_option, model_option
 from edgelearn.errors import OptionError
 
@@ -34,6 +36,7 @@ from edgelearn.errors import OptionError
     type=click.IntRange(min=1),
     help="Samples in one run of a .tflite or .c file, whose shapes are fixed. Default: 1.",
 )
+@_int8.int8_options
 @json_option
 def command(
     out: Path,
@@ -43,7 +46,9 @@ def command(
     opset: int | None,
     batch: int | None,
     dense: bool,
+    int8: str | None,
     as_json: bool,
+    **quantiser: Any,
 ) -> None:
     """Write the model to OUT, in the format its suffix says, and verify the file by running it.
 
@@ -56,6 +61,8 @@ def command(
     Of a matrix that was pruned the file holds the weights that are left, and their places: after
     --phase train, what goes in and out is a vector of these. With --dense it holds the zeros too.
 
+    With --int8 the model is tested before and after, and what is left in float32 is listed.
+
     \b
     Example:
       edgelearn export model.onnx
@@ -63,6 +70,7 @@ def command(
       edgelearn export --phase train --batch 16 step.tflite
       edgelearn export --phase train firmware.c
       edgelearn export --form stream stream.onnx
+      edgelearn export --int8 full small.onnx
     """
     from dataclasses import asdict
 
@@ -70,6 +78,7 @@ def command(
     from edgelearn.export.target import Options
     from edgelearn.ir import store
 
+    _int8.require_int8(int8, **quantiser)
     options = Options(opset=opset, batch=batch, dense=dense or None)
     target_of(out, options)
     bundle = store.read(model)
@@ -78,16 +87,21 @@ def command(
 
         _require_inference(phase)
         bundle, phase = with_stream(bundle, f"model {str(model)!r}"), "stream"
-    done = export(bundle, phase, out, options)
+    plain, report = bundle.graphs.get(phase), None
+    if int8 is not None:
+        bundle, report = _int8.quantised(bundle, phase, model, mode=int8, **quantiser)
+    done = export(bundle, phase, out, options, plain)
 
     def show() -> None:
         click.echo(f"{done.path}: {human_bytes(done.bytes)}, {done.format}, {phase}")
-        if done.bytes < done.dense_bytes:
+        if report is None and done.bytes < done.dense_bytes:
             click.echo(f"sparse: {done.dense_bytes / done.bytes:.1f} times smaller than dense")
         for runtime, error in zip(done.runtimes, done.max_abs_error.values(), strict=True):
             click.echo(f"verified on {runtime}: largest error {error:.2g}")
+        if report is not None:
+            _int8.show(report, done.dense_bytes, done.bytes)
 
-    emit(asdict(done), as_json, show)
+    emit(asdict(done) | ({} if report is None else {"int8": asdict(report)}), as_json, show)
 
 
 def _require_inference(phase: str) -> None:

@@ -15,7 +15,7 @@ from edgelearn.cli._output import emit, human_bytes, json_option, share
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 def command(file: Path, as_json: bool) -> None:
-    """Show inputs, outputs, operations and sizes of FILE, a .safetensors or an .onnx model.
+    """Show inputs, outputs, operations and sizes of FILE, a .safetensors, .onnx or .tflite model.
 
     MACs and arena are for one sample, or for the batch that the file fixes.
 

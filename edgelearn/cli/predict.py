@@ -19,11 +19,13 @@ from edgelearn.cli._output import emit, json_option, model_option
 )
 @json_option
 def command(model: Path, files: tuple[Path, ...], exit_at: float | None, as_json: bool) -> None:
-    """Classify samples, or predict values: .npy arrays, .csv files, or lines from stdin (-).
+    """Classify samples, or predict values: .npy, .npz, .csv files, or lines from stdin (-).
 
     A line holds the numbers of one sample, separated by commas or blanks, not normalised: the
-    model does that itself. Prints the class and its probability (of a linear head its score), or
-    the values of a regression, one line a sample; with --exit-at also the layer that answered.
+    model does that itself. Of an archive x is read, or x_test if there is no x; lengths (or
+    lengths_test) beside it become the mask of a model that has one. Prints the class and its
+    probability (of a linear head its score), or the values of a regression, one line a sample;
+    with --exit-at also the layer that answered.
 
     \b
     Example:

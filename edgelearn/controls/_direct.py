@@ -89,16 +89,20 @@ class Direct:
     def step(self, x: F32, labels: Array, lr: float) -> float:
         """As `edgelearn.controls.Control` says."""
         blocks = self._learning.network.learning()
+        self._learning.step = self.buffers.step
         if self._slopes is None:
-            return train_step(self._learning, x, labels, lr, blocks)
-        loss = self._look(x, labels, self._slopes[: len(x)])
-        train_step(self._learning, x, np.arange(len(x)), lr, blocks)
+            loss = train_step(self._learning, x, labels, lr, blocks)
+        else:
+            loss = self._look(x, labels, lr, self._slopes[: len(x)])
+            train_step(self._learning, x, np.arange(len(x)), lr, blocks)
+        self.buffers.step = self._learning.step
         return loss
 
-    def _look(self, x: F32, labels: Array, slopes: F32) -> float:
+    def _look(self, x: F32, labels: Array, lr: float, slopes: F32) -> float:
         """Write the error at the head to `slopes`; the mean loss."""
         buffers = self.buffers
-        a = forward(x, buffers)
+        buffers.step += lr > 0
+        a = forward(x, buffers, buffers.network.learning() if lr > 0 else ())
         buffers.loss[:] = 0
         space = buffers.room(len(buffers.network.blocks) - 1, len(x)).space
         slopes[:] = self._head.error(a, labels, space)

@@ -48,7 +48,7 @@ def to_control_graph(network: Network, method: Method, seed: int, batch: int = 1
 def _emit_direct(step: Step) -> str:
     """Forward; then every block by the error that was found at the head."""
     network = step.network
-    *_, (_, _, answer) = emit_forward(step.b, network, step.x, step.params)
+    *_, (_, _, answer) = emit_forward(step.b, network, step.x, step.forward)
     sent = Sent(_emit_error(step, answer))
     emit_local_learning(step, with_losses(network, lambda _: sent))
     return answer
@@ -65,7 +65,7 @@ def _emit_backward(step: Step, matrices: dict[str, F32]) -> str:
     b, blocks = step.b, step.network.blocks
     parts: list[Sequence[Node]] = []
     done, answer = len(b.nodes), ""
-    forward = emit_forward(b, step.network, step.x, step.params)
+    forward = emit_forward(b, step.network, step.x, step.forward)
     for index, (block, x, a) in enumerate(forward):
         parts.append(b.nodes[done:])
         if block.follows:

@@ -13,6 +13,7 @@ from edgelearn.engine import Buffers
 from edgelearn.ir import Runner
 from edgelearn.network import Network
 from edgelearn.normalize import Outputs
+from edgelearn.rng import PERIOD
 
 
 class Interpreted:
@@ -25,11 +26,15 @@ class Interpreted:
         network = replace(network, normalizer=None, outputs=outputs)
         self._runner = Runner(to_control_graph(network, method, seed, batch))
         self._arrays = network.stored()
+        self._step = np.zeros((), np.float32)
 
     def step(self, x: F32, labels: Array, lr: float) -> float:
         """As `edgelearn.controls.Control` says."""
         feeds: dict[str, Array] = {"x": x, "y": labels, "lr": np.array(lr, np.float32)}
-        result = self._runner.run(feeds, self._arrays)
+        self._step[...] = self.buffers.step % PERIOD
+        states = {**self._arrays, "step": self._step}
+        result = self._runner.run(feeds, states)
         for name, value in result.states.items():
-            self._arrays[name][...] = value
+            states[name][...] = value
+        self.buffers.step += lr > 0
         return float(result.outputs["loss"])

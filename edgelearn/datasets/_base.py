@@ -157,7 +157,7 @@ def class_numbers(y: Array, where: str) -> Array:
     bad = np.flatnonzero(~((y >= 0) & (y < MAX_CLASSES) & (y == np.floor(y))))
     if bad.size:
         raise DataValueError(
-            f"{where}, row {bad[0]}",
+            f"{where}, row {bad[0] + 1}",
             expected=f"class numbers from 0 to at most {MAX_CLASSES - 1}",
             got=f"{y.flat[bad[0]]} ({bad.size} such labels in all)",
             fix='number the classes 0, 1, 2, ..., or write target = "value" for a regression',
@@ -194,7 +194,7 @@ def check_labels(y: Array, classes: int, where: str) -> None:
     bad = np.flatnonzero((y < 0) | (y >= classes))
     if bad.size:
         raise DataValueError(
-            f"{where}, row {bad[0]}",
+            f"{where}, row {bad[0] + 1}",
             expected=f"labels from 0 to {classes - 1}",
             got=f"{y[bad[0]]} ({bad.size} such labels in all)",
             fix="correct these labels or remove their samples",

@@ -43,7 +43,9 @@ def _check_lengths(lengths: Array, samples: int, steps: int, where: str) -> None
     bad = np.flatnonzero((lengths < 1) | (lengths > steps))
     if bad.size:
         got = f"{lengths[bad[0]]} ({bad.size} such lengths in all)"
-        raise DataValueError(f"{where}, lengths, row {bad[0]}", expected=expected, got=got, fix=fix)
+        raise DataValueError(
+            f"{where}, lengths, row {bad[0] + 1}", expected=expected, got=got, fix=fix
+        )
 
 
 def check_mask(x: Array, where: str) -> None:
@@ -62,7 +64,7 @@ def check_mask(x: Array, where: str) -> None:
     bad = np.flatnonzero(~(whole & clean))
     if bad.size:
         raise DataValueError(
-            f"{where}, row {bad[0]}",
+            f"{where}, row {bad[0] + 1}",
             expected="a last channel of 1 in real steps, then 0, with features 0 there",
             got=f"another one ({bad.size} such samples in all)",
             fix="pad at the end with zeros, mask included",

@@ -7,7 +7,7 @@ import math
 from typing_extensions import assert_never
 
 from edgelearn.arrays import Shape
-from edgelearn.export import c_loops, c_moves, c_products, c_quant, c_sparse, c_spatial
+from edgelearn.export import c_chance, c_loops, c_moves, c_products, c_quant, c_sparse, c_spatial
 from edgelearn.export.c_emitter import Emitter
 from edgelearn.export.c_math import SOFTMAX
 from edgelearn.ir import Node
@@ -22,6 +22,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Pool2d,
@@ -77,6 +78,8 @@ def _emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one 
             e.call(c_loops.unary(op.kind), *refs, out, made.size)
         case ApplyMask():
             e.call(c_moves.APPLY_MASK, *refs, out, made.size)
+        case Keep():
+            c_chance.keep(e, op, refs[0], refs[1], out, made.size)
         case Softmax():
             e.call(SOFTMAX, *refs, out, made.size // made.shape[-1], made.shape[-1])
         case Reduce():

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgelearn.errors import OptionError
+from edgelearn.errors import MissingRuntime, OptionError
 from edgelearn.files import require_file
 from edgelearn.ir import store
 from edgelearn.ir.arena import plan_arena
@@ -56,12 +56,14 @@ class GraphFacts:
 
 
 def read_model(path: Path) -> Bundle:
-    """The model in a ``.safetensors`` file of ours or in an ``.onnx`` file of anybody.
+    """The model in a ``.safetensors`` file of ours, or in an ``.onnx`` or ``.tflite`` file.
 
     Raises
     ------
     MissingFile, OptionError, ModelFileError, UnsupportedOp
-        As the readers of the two formats say.
+        As the readers of the formats say.
+    MissingRuntime
+        If what reads ``.tflite`` files is not installed.
     """
     require_file(path, "model", "check the name, or run 'edgelearn train' first")
     suffix = path.suffix.lower()
@@ -71,12 +73,27 @@ def read_model(path: Path) -> Bundle:
         from edgelearn.export.onnx_reader import read_bundle  # noqa: PLC0415  loads onnx
 
         return read_bundle(path)
+    if suffix == ".tflite":
+        return _read_tflite(path)
     raise OptionError(
         f"model {str(path)!r}",
-        expected="a .safetensors file of edgelearn or an .onnx file",
+        expected="a .safetensors file of edgelearn, or an .onnx or .tflite file",
         got=f"the suffix {path.suffix!r}",
         fix="name a model file of one of these formats",
     )
+
+
+def _read_tflite(path: Path) -> Bundle:
+    try:
+        from edgelearn.export.tflite_reader import read_bundle  # noqa: PLC0415  loads the schema
+    except ModuleNotFoundError as error:
+        raise MissingRuntime(
+            f"model {str(path)!r}",
+            expected="the schema of TFLite files",
+            got=str(error),
+            fix=f"pip install {error.name}",
+        ) from None
+    return read_bundle(path)
 
 
 def facts(phase: str, graph: Graph) -> GraphFacts:

@@ -11,16 +11,16 @@ from pathlib import Path
 from edgelearn import __version__
 from edgelearn.errors import MissingRuntime, OptionError, unknown
 from edgelearn.export.target import Draft, Options, Target
-from edgelearn.export.verify import TOLERANCES, compare, golden_steps
+from edgelearn.export.verify import TOLERANCES, compare, golden_steps, precision_of
 from edgelearn.files import staged
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.store import Bundle
 from edgelearn.passes.sparsify import sparsify
 
 TARGETS = {
-    ".c": "edgelearn.export.c_target",
     ".onnx": "edgelearn.export.onnx_target",
     ".tflite": "edgelearn.export.tflite_target",
+    ".c": "edgelearn.export.c_target",
 }
 """The module that has the `Target`, by suffix; it is imported when it is asked for."""
 
@@ -83,7 +83,13 @@ def target_of(path: Path, options: Options) -> Target:
     return target
 
 
-def export(bundle: Bundle, phase: str, path: Path, options: Options | None = None) -> Exported:
+def export(
+    bundle: Bundle,
+    phase: str,
+    path: Path,
+    options: Options | None = None,
+    plain: Graph | None = None,
+) -> Exported:
     """Write one phase of `bundle` to `path`, once every runtime agrees with the interpreter.
 
     Parameters
@@ -95,6 +101,8 @@ def export(bundle: Bundle, phase: str, path: Path, options: Options | None = Non
     path : Path
         Its suffix says the format. Replaced as a whole, or not at all.
     options : Options, optional
+    plain : Graph, optional
+        The phase with every weight as float32, if it is not the Graph of the bundle.
 
     Raises
     ------
@@ -130,7 +138,8 @@ def export(bundle: Bundle, phase: str, path: Path, options: Options | None = Non
     whole, meta = bundle.graphs[phase], metadata(bundle, phase)
     graph = sparsify(whole) if "dense" in target.options and not options.dense else whole
     draft = target.draft(graph, meta, options)
-    dense = draft if graph is whole else target.draft(whole, meta, options)
+    plain = plain or whole
+    dense = draft if graph is plain else target.draft(plain, meta, options)
     errors, runtimes = _judge(target, draft, graph, bundle, f"export {str(path)!r}")
     _write(path, draft)
     return Exported(
@@ -158,7 +167,7 @@ def _judge(
         steps = golden_steps(whole, bundle.extra, lane.batch or draft.batch)
         parity = compare(whole, outputs, states, lane.run, steps)
         runtimes.append(f"{lane.name} {lane.version}")
-        parity.require(where, runtimes[-1], TOLERANCES[target.format, "float32"])
+        parity.require(where, runtimes[-1], TOLERANCES[target.format, precision_of(graph)])
         errors[lane.name] = parity.max_abs_error
     return errors, runtimes
 

@@ -15,9 +15,10 @@ from edgelearn.export.onnx_fold import (
     squeezed,
     unsqueezed,
 )
+from edgelearn.export.onnx_functions import LOW
 from edgelearn.export.onnx_load import OnnxNode
 from edgelearn.export.onnx_values import OPEN_LENGTH, Values, reshaped
-from edgelearn.ir.ops import BatchSize, Concat, Gather, OneHot, Reshape, Slice, ToInt
+from edgelearn.ir.ops import BatchSize, Concat, Gather, Keep, OneHot, Reshape, Slice, ToInt
 from edgelearn.ir.tensor import BATCH
 
 ALIKE = (("int32", "int64"), ("uint8", "bool"))
@@ -152,6 +153,11 @@ def _expand(v: Values, n: OnnxNode, _: int) -> None:
     v.alias(n.out, n.inputs[0])
 
 
+def _keep(v: Values, n: OnnxNode, _: int) -> None:
+    share, low, high = (int(n.attributes[name]) for name in ("share", "low", "high"))
+    v.define(n.out, Keep(share, high * LOW + low), [v.read(name) for name in n.inputs])
+
+
 MOVING_ARMS: dict[str, Arm] = {
     "Reshape": _reshape,
     "Flatten": _flatten,
@@ -166,4 +172,5 @@ MOVING_ARMS: dict[str, Arm] = {
     "OneHot": _one_hot,
     "Cast": _cast,
     "Expand": _expand,
+    "Keep": _keep,
 }

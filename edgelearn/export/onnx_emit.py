@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import onnx  # noqa: TID251  this file makes ONNX nodes
 from typing_extensions import assert_never
@@ -9,6 +11,7 @@ from typing_extensions import assert_never
 from edgelearn.errors import UnsupportedOp
 from edgelearn.export.onnx_emit_sparse import emit_sparse
 from edgelearn.export.onnx_emitter import Emitter
+from edgelearn.export.onnx_functions import LOW
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -21,6 +24,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Pool2d,
@@ -52,14 +56,17 @@ REDUCE = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax"}
 AXES_ARE_INPUT = {"sum": 13, "mean": 18, "max": 18}
 """The opset from which the axes of a reduction are an input and no longer an attribute."""
 POOL = {"max": "MaxPool", "avg": "AveragePool"}
-TO_NCHW, TO_NHWC, TO_OIHW = (0, 3, 1, 2), (0, 2, 3, 1), (3, 2, 0, 1)
-"""ONNX has images and filters with the channels first."""
+TO_OIHW = (3, 2, 0, 1)
+"""ONNX has filters with the channels first."""
 TO_CNHW, TO_HWIO = (3, 0, 1, 2), (2, 3, 0, 1)
 """With samples in the place of channels, a convolution sums over samples."""
 TO_CGNHW = (4, 3, 0, 1, 2)
 """The same of images whose channels are split into groups."""
-READ_BY_ARM = (AddConvOuter, Conv2d, ConvTranspose2d, Pool2d, SparseAddOuter, SparseMatMul)
-"""Ops whose arm stores constants in another form than the Graph's."""
+READ_BY_ARM = (
+    *(AddConvOuter, Conv2d, ConvTranspose2d, Pool2d, SparseAddOuter, SparseMatMul),
+    *(Binary, Unary, Quantize, Dequantize),
+)
+"""Ops whose arm asks for constants in another form, or for axes in another order."""
 
 
 def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one arm an op
@@ -83,11 +90,14 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one a
         case AddConvOuter():
             _add_conv_outer(e, op, node.inputs, out)
         case Binary():
-            e.node(BINARY[op.kind], inputs, out)
+            e.elementwise(node, partial(e.node, BINARY[op.kind]))
         case Unary():
-            e.node(UNARY[op.kind], inputs, out)
+            e.elementwise(node, partial(e.node, UNARY[op.kind]))
         case ApplyMask():
             _apply_mask(e, inputs, out)
+        case Keep():
+            low, high = op.key % LOW, op.key // LOW
+            e.call("Keep", inputs, out, share=op.share, low=low, high=high)
         case Softmax():
             e.node("Softmax", inputs, out, axis=-1)
         case Reduce():
@@ -112,9 +122,10 @@ def emit(e: Emitter, node: Node) -> None:  # noqa: C901, PLR0912, PLR0915  one a
         case SparseMatMul() | SparseAddOuter():
             emit_sparse(e, op, node.inputs, out)
         case Quantize():
-            e.linear("Quantize", op.params, op.dtype, inputs[0], out)
+            e.elementwise(node, partial(e.linear, "Quantize", op.params, op.dtype))
         case Dequantize():
-            e.linear("Dequantize", op.params, e.specs[node.inputs[0]].dtype, inputs[0], out)
+            dtype = e.specs[node.inputs[0]].dtype
+            e.elementwise(node, partial(e.linear, "Dequantize", op.params, dtype))
         case _:
             assert_never(op)
 
@@ -169,7 +180,7 @@ def _batch_size(e: Emitter, inputs: list[str], out: str) -> None:
 
 def _conv2d(e: Emitter, op: Conv2d, inputs: tuple[str, ...], out: str) -> None:
     x, w = inputs
-    image = e.transposed(x, TO_NCHW, "nchw")
+    image = e.image(x)
     filters = e.transposed(w, TO_OIHW, "oihw")
     bias, out = e.bias(out)
     made = e.node(
@@ -182,12 +193,12 @@ def _conv2d(e: Emitter, op: Conv2d, inputs: tuple[str, ...], out: str) -> None:
         dilations=op.dilations,
         group=op.groups,
     )
-    e.node("Transpose", [made], out, perm=TO_NHWC)
+    e.made_image(out, made)
 
 
 def _conv_transpose2d(e: Emitter, op: ConvTranspose2d, inputs: tuple[str, ...], out: str) -> None:
     d, w = inputs
-    image = e.transposed(d, TO_NCHW, "nchw")
+    image = e.image(d)
     filters = e.transposed(w, TO_OIHW, "oihw")
     places = e.specs[w].shape[:2]
     spans = (np.array(places) - 1) * op.dilations + 1
@@ -204,7 +215,7 @@ def _conv_transpose2d(e: Emitter, op: ConvTranspose2d, inputs: tuple[str, ...], 
         group=op.groups,
         output_padding=(padded - reached).tolist(),
     )
-    e.node("Transpose", [made], out, perm=TO_NHWC)
+    e.made_image(out, made)
 
 
 def _add_conv_outer(e: Emitter, op: AddConvOuter, inputs: tuple[str, ...], out: str) -> None:
@@ -237,7 +248,7 @@ def _split_cnhw(e: Emitter, x: str, groups: int) -> str:
 
 
 def _pool2d(e: Emitter, op: Pool2d, x: str, out: str) -> None:
-    image = e.transposed(x, TO_NCHW, "nchw")
+    image = e.image(x)
     shape = {"kernel_shape": op.kernel, "strides": op.strides, "pads": op.pads}
     made = e.node(POOL[op.kind], [image], e.fresh(f"{out}/nchw"), **shape)
-    e.node("Transpose", [made], out, perm=TO_NHWC)
+    e.made_image(out, made)

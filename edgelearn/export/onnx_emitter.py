@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx  # noqa: TID251  this file makes ONNX nodes
 
 from edgelearn.arrays import Array
 from edgelearn.export.onnx_emit_quant import biases, dequantized, linear
-from edgelearn.ir.graph import Graph
+from edgelearn.export.onnx_functions import DOMAIN, FUNCTIONS
+from edgelearn.ir.graph import Graph, Node
+from edgelearn.ir.ops import Dequantize, Quantize
 from edgelearn.ir.ops_quant import QuantParams
 from edgelearn.ir.tensor import BATCH
+
+TO_NCHW, TO_NHWC = (0, 3, 1, 2), (0, 2, 3, 1)
+"""ONNX has images with the channels first."""
+Make: TypeAlias = Callable[[list[str], str], object]
+"""Adds the ONNX node of an element-wise operation, given its inputs and its output."""
 
 
 class Emitter:
@@ -30,6 +37,7 @@ class Emitter:
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.functions: dict[str, onnx.FunctionProto] = {}
         self.constants = graph.constants
         self._renamed: dict[str, str] = {}
         self._taken = set(graph.specs)
@@ -39,20 +47,29 @@ class Emitter:
         self._sums = {total for total, _ in self._biases.values()}
         self._dequantized = dequantized(graph)
         self._moved: dict[tuple[str, str], str] = {}
+        self._images: dict[str, str] = {}
+        self._deferred: dict[str, tuple[Node, Make]] = {}
+        self._channels_first: set[str] = set()
 
     def read(self, name: str) -> str:
         """What a value of the Graph is called here; a constant is stored when it is first read.
 
         So is what an integer constant means.
         """
-        if name in self._dequantized and name not in self._renamed:
-            source, params = self._dequantized[name]
-            self._renamed[name] = name
-            self.linear("Dequantize", params, self.specs[source].dtype, self.read(source), name)
-        if name in self.constants and name not in self._renamed:
+        if name in self._renamed:
+            return self._renamed[name]
+        self._renamed[name] = name
+        if name in self.constants:
             self.initializer(name, self.constants[name])
-            self._renamed[name] = name
-        return self._renamed.get(name, name)
+        elif name in self._dequantized:
+            source, params = self._dequantized[name]
+            self.linear("Dequantize", params, self.specs[source].dtype, [self.read(source)], name)
+        elif name in self._channels_first:
+            self.node("Transpose", [self.image(name)], name, perm=TO_NHWC)
+        elif name in self._deferred:
+            node, make = self._deferred[name]
+            make([self.read(i) for i in node.inputs], name)
+        return name
 
     def transposed(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
         """A value of the Graph with its axes in another order; a constant is stored so."""
@@ -61,6 +78,44 @@ class Emitter:
         if name in self._dequantized:
             return self._dequantized_so(name, perm, suffix)
         return self.node("Transpose", [self.read(name)], self.fresh(f"{name}/{suffix}"), perm=perm)
+
+    def image(self, name: str) -> str:
+        """Images with the channels first, from wherever they are made so."""
+        if name not in self._images:
+            if name in self._deferred:
+                node, make = self._deferred[name]
+                self._images[name] = self.fresh(f"{name}/nchw")
+                make([self._beside_images(i) for i in node.inputs], self._images[name])
+            else:
+                self._images[name] = self.transposed(name, TO_NCHW, "nchw")
+        return self._images[name]
+
+    def _beside_images(self, name: str) -> str:
+        rank = len(self.specs[name].shape)
+        if rank == 1:
+            return self.shared(f"{name}/nchw", self.constants[name].reshape(-1, 1, 1))
+        return self.image(name) if rank else self.read(name)
+
+    def made_image(self, name: str, image: str) -> None:
+        """Say that `image` is `name` with the channels first; another form is made if asked for."""
+        self._images[name] = image
+        self._channels_first.add(name)
+
+    def elementwise(self, node: Node, make: Make) -> None:
+        """Add an element-wise node: of images later, in the order of axes that is asked for."""
+        first = self._channels_first.intersection(node.inputs)
+        rank = len(self.specs[node.output].shape)
+        either = isinstance(node.op, Quantize | Dequantize) and node.op.params.axis is None
+        if rank == 4 and (first or either) and all(map(self._goes_beside, node.inputs)):
+            self._deferred[node.output] = node, make
+            self._channels_first.update([node.output] if first else [])
+        else:
+            make([self.read(name) for name in node.inputs], node.output)
+
+    def _goes_beside(self, name: str) -> bool:
+        """Whether `name` can meet images with the channels first."""
+        rank = len(self.specs[name].shape)
+        return rank in (0, 4) or (rank == 1 and name in self.constants)
 
     def _dequantized_so(self, name: str, perm: tuple[int, ...], suffix: str) -> str:
         """What an integer constant means, stored with its axes in another order."""
@@ -72,14 +127,18 @@ class Emitter:
                 self.shared(f"{source}/{suffix}", integers),
                 self.fresh(f"{name}/{suffix}"),
             )
-            self.linear("Dequantize", replace(params, axis=axis), integers.dtype.name, stored, out)
+            self.linear(
+                "Dequantize", replace(params, axis=axis), integers.dtype.name, [stored], out
+            )
             self._moved[name, suffix] = out
         return self._moved[name, suffix]
 
-    def linear(self, kind: str, params: QuantParams, dtype: str, a: str, output: str) -> None:
+    def linear(
+        self, kind: str, params: QuantParams, dtype: str, inputs: list[str], output: str
+    ) -> None:
         """Add a QuantizeLinear or DequantizeLinear, to or from integers of `dtype`."""
         scale, zero_point, attributes = linear(params, dtype)
-        inputs = [a, self.shared("scale", scale)]
+        inputs = [*inputs, self.shared("scale", scale)]
         if zero_point is not None:
             inputs.append(self.shared("zero_point", zero_point))
         self.node(f"{kind}Linear", inputs, output, **attributes)
@@ -108,6 +167,11 @@ class Emitter:
         made = onnx.helper.make_node(op_type, inputs, [output], name=output, **attributes)
         self.nodes.append(made)
         return output
+
+    def call(self, name: str, inputs: list[str], output: str, **attributes: int) -> str:
+        """Add a node that is one of `FUNCTIONS`."""
+        self.functions[name] = FUNCTIONS[name](self.opset)
+        return self.node(name, inputs, output, domain=DOMAIN, **attributes)
 
     def initializer(self, name: str, value: Array) -> None:
         """Add `value` under `name`."""

@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from edgelearn.arrays import Array
 from edgelearn.errors import ModelFileError, UnsupportedOp
+from edgelearn.export.onnx_functions import DOMAIN, FUNCTIONS
 from edgelearn.files import require_file
 
 MAX_BYTES = 1 << 30
@@ -80,9 +81,8 @@ def _check(path: Path, model: onnx.ModelProto, known: frozenset[str]) -> None:
     if model.graph.sparse_initializer:
         got = "sparse initializers, which few runtimes read"
         raise bad_file(path, "dense tensors", got, "decode them before export")
-    if model.functions:
-        name = model.functions[0].name
-        raise unsupported(path, name, name, "standard ops", "a function of the model's own")
+    for function in model.functions:
+        _require_ours(path, function, opset_of(path, model))
     del model.training_info[:]
     for tensor in model.graph.initializer:
         _require_inside(path, tensor)
@@ -172,8 +172,17 @@ def _require_inside(path: Path, tensor: onnx.TensorProto) -> None:
         raise bad_file(path, "all tensors within the file", got, fix)
 
 
+def _require_ours(path: Path, function: onnx.FunctionProto, opset: int) -> None:
+    """Refuse a function that is not one that we write, to the byte."""
+    name = function.name
+    ours = FUNCTIONS.get(name) if function.domain == DOMAIN else None
+    if ours is None or function.SerializeToString() != ours(opset).SerializeToString():
+        raise unsupported(path, name, name, "standard ops", "a function of the model's own")
+
+
 def _require_known(path: Path, node: onnx.NodeProto, known: frozenset[str]) -> None:
-    if node.domain in ("", "ai.onnx") and node.op_type in known:
+    domains = (DOMAIN,) if node.op_type in FUNCTIONS else ("", "ai.onnx")
+    if node.op_type in known and node.domain in domains:
         return
     kind = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
     name = node.name or (node.output[0] if node.output else "")

@@ -18,6 +18,8 @@ from edgelearn import __version__
 from edgelearn.errors import OptionError
 from edgelearn.export.onnx_emit import emit
 from edgelearn.export.onnx_emitter import Emitter
+from edgelearn.export.onnx_forms import as_runtimes_want
+from edgelearn.export.onnx_functions import DOMAIN, FIRST_IR_VERSION, VERSION
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.tensor import BATCH, TensorSpec
 
@@ -66,6 +68,7 @@ def to_model(
 ) -> onnx.ModelProto:
     """`graph` as an ONNX model in memory; see `to_bytes`."""
     _require_opset(opset)
+    graph = as_runtimes_want(graph)
     e = Emitter(graph, opset)
     _emit_states(e, graph)
     for node in graph.nodes:
@@ -88,7 +91,7 @@ def to_model(
     found = dict(metadata or {})
     if names.states:
         found["edgelearn.states"] = json.dumps(names.states)
-    return _model(body, opset, found)
+    return _model(body, list(e.functions.values()), opset, found)
 
 
 def _require_opset(opset: int) -> None:
@@ -154,14 +157,23 @@ def _info(name: str, spec: TensorSpec) -> onnx.ValueInfoProto:
     return onnx.helper.make_tensor_value_info(name, dtype, dims)
 
 
-def _model(body: onnx.GraphProto, opset: int, metadata: dict[str, str]) -> onnx.ModelProto:
+def _model(
+    body: onnx.GraphProto,
+    functions: list[onnx.FunctionProto],
+    opset: int,
+    metadata: dict[str, str],
+) -> onnx.ModelProto:
     imports = [onnx.helper.make_opsetid("", opset)]
     # The oldest file version that knows this opset (8 for opset 17), so that old runtimes load
     # the file too. All of them are >= 4, from which an initializer need not be an input, and one
     # that is an input is a default value.
     ir_version = onnx.helper.find_min_ir_version_for(imports)
+    if functions:
+        ir_version = max(ir_version, FIRST_IR_VERSION)
+        imports.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
     model = onnx.helper.make_model(
         body,
+        functions=functions,
         opset_imports=imports,
         ir_version=ir_version,
         producer_name="edgelearn",

@@ -11,13 +11,22 @@ from typing_extensions import assert_never
 
 from edgelearn.arrays import Shape
 from edgelearn.errors import UnsupportedOp
+from edgelearn.export.tflite_emit_chance import keep
+from edgelearn.export.tflite_emit_quant import (
+    cast,
+    dequantize,
+    integers,
+    quantize,
+    rescaled,
+)
+from edgelearn.export.tflite_emit_sparse import sparse_add_outer, sparse_matmul
 from edgelearn.export.tflite_emit_spatial import (
     add_conv_outer,
     conv2d,
     conv_transpose2d,
     pool2d,
 )
-from edgelearn.export.tflite_emitter import TYPES, Emitter
+from edgelearn.export.tflite_emitter import Emitter
 from edgelearn.ir.graph import Node
 from edgelearn.ir.ops import (
     AddConvOuter,
@@ -30,6 +39,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Pool2d,
@@ -80,6 +90,8 @@ def emit(e: Emitter, node: Node) -> None:
                 got=f"{name!r}, {e.specs[name]}",
                 fix="export to .onnx, or put axes together before this layer",
             )
+    if node.output in e.absorbed:
+        return
     e.begin(node.output)
     e.end(_made(e, node))
 
@@ -95,8 +107,6 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
         case AddConvOuter():
             return add_conv_outer(e, op, names, shape)
         case Pool2d():
-            if e.specs[names[0]].dtype != "float32":
-                raise _integers(e, node)
             return pool2d(e, op, e.read(names[0]), shape)
         case MatMul():
             return _matmul(e, op, names, shape)
@@ -112,6 +122,8 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
             return e.make(code, [e.read(names[0])], shape, options and options())
         case ApplyMask():
             return _apply_mask(e, names, shape)
+        case Keep():
+            return keep(e, op, e.read(names[0]), e.read(names[1]), shape)
         case Softmax():
             return _softmax(e, e.read(names[0]), shape)
         case Reduce():
@@ -121,7 +133,7 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
         case OneHot():
             return _one_hot(e, op, e.read(names[0]), shape)
         case ToInt():
-            return _cast(e, e.read(names[0]), shape, "int64")
+            return cast(e, e.read(names[0]), shape, "int64")
         case Gather():
             table, indices = (e.read(name) for name in names)
             dtype = e.specs[names[0]].dtype
@@ -137,41 +149,29 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
             return e.make("CONCATENATION", parts, shape, options, dtype=dtype)
         case Slice():
             return _slice(e, op, names[0], shape)
-        case SparseMatMul() | SparseAddOuter():
-            raise UnsupportedOp(
-                f"node {node.output!r}, op {type(op).__name__}",
-                expected="dense matrices",
-                got="one that was made sparse",
-                fix="write the Graph as it was before edgelearn.passes.sparsify",
-            )
-        case Quantize() | Dequantize():
-            raise _integers(e, node)
+        case SparseMatMul():
+            return sparse_matmul(e, op, names, shape)
+        case SparseAddOuter():
+            return sparse_add_outer(e, op, names, shape)
+        case Quantize():
+            return quantize(e, op, e.read(names[0]), shape)
+        case Dequantize():
+            return dequantize(e, op, names[0], shape)
         case _:
             assert_never(op)
-
-
-def _integers(e: Emitter, node: Node) -> UnsupportedOp:
-    return UnsupportedOp(
-        f"node {node.output!r}, op {type(node.op).__name__}",
-        expected="a model of floats: integers are not written to TFLite",
-        got=f"{node.inputs[0]!r}, {e.specs[node.inputs[0]]}",
-        fix="export to .onnx",
-    )
 
 
 def _matmul(e: Emitter, op: MatMul, names: tuple[str, ...], shape: Shape) -> int:
     """Weights that no run changes are stored as FULLY_CONNECTED reads them: outputs first."""
     a, b = names
-    if b in e.constants and not op.transpose_a:
-        w = e.constants[b] if op.transpose_b else e.constants[b].T
-        inputs = [e.read(a), e.constant(w, f"{b}/outputs_first")]
-        return e.make("FULLY_CONNECTED", inputs, shape, _fully_connected(), version=6)
+    constant = e.absorbed[b].constant if b in e.absorbed else b
+    if constant in e.constants and not op.transpose_a:
+        w = e.constants[constant] if op.transpose_b else e.constants[constant].T
+        stored = integers(e, b, w) if b in e.absorbed else e.constant(w, f"{b}/outputs_first")
+        options, inputs = schema.FullyConnectedOptionsT(), [e.read(a), stored]
+        return rescaled(e, b, e.make("FULLY_CONNECTED", inputs, shape, options, version=6))
     options = _products(adj_x=op.transpose_a, adj_y=op.transpose_b)
     return e.make("BATCH_MATMUL", [e.read(a), e.read(b)], shape, options)
-
-
-def _fully_connected() -> Any:
-    return schema.FullyConnectedOptionsT()
 
 
 def _products(*, adj_x: bool = False, adj_y: bool = False) -> Any:
@@ -185,7 +185,7 @@ def _apply_mask(e: Emitter, names: tuple[str, ...], shape: Shape) -> int:
     if mask in e.constants:
         kept = e.constant(e.constants[mask] != 0, mask)
     else:
-        kept = _cast(e, e.read(mask), shape, "bool")  # NOT_EQUAL of bytes ends the process
+        kept = cast(e, e.read(mask), shape, "bool")  # NOT_EQUAL of bytes ends the process
     zero = e.constant(np.array(0, np.float32))
     return e.make("SELECT_V2", [kept, e.read(a), zero], shape, schema.SelectV2OptionsT())
 
@@ -212,12 +212,6 @@ def _one_hot(e: Emitter, op: OneHot, labels: int, shape: Shape) -> int:
     on, off = (e.constant(np.array(value, np.float32)) for value in (1, 0))
     depth = e.constant(np.array(op.depth, np.int32))
     return e.make("ONE_HOT", [labels, depth, on, off], shape, options)
-
-
-def _cast(e: Emitter, a: int, shape: Shape, dtype: str) -> int:
-    options = schema.CastOptionsT()
-    options.inDataType, options.outDataType = e.tensors[a].type, TYPES[dtype]
-    return e.make("CAST", [a], shape, options, dtype=dtype)
 
 
 def _slice(e: Emitter, op: Slice, name: str, shape: Shape) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
 
 from edgelearn.arrays import Array, Shape
+from edgelearn.export.tflite_emit_quant import integers, rescaled
 from edgelearn.export.tflite_emitter import Emitter
 from edgelearn.ir.ops_spatial import (
     AddConvOuter,
@@ -24,6 +25,7 @@ OHWI = (3, 0, 1, 2)
 """TFLite has filters as (outputs, height, width, channels / groups)."""
 CHWN = (3, 1, 2, 0)
 """With samples in the place of channels, a convolution sums over samples."""
+ZERO = np.array(0, np.float32)
 POOL = {"max": "MAX_POOL_2D", "avg": "AVERAGE_POOL_2D"}
 
 
@@ -40,9 +42,11 @@ def conv2d(e: Emitter, op: Conv2d, names: tuple[str, ...], shape: Shape) -> int:
         options.depthMultiplier = shape[3] // op.groups
         _slide(options, padding, op.strides, op.dilations)
         version = 1 if op.dilations == (1, 1) else 2
-        inputs = [x, _reshaped(e, w, filters), _no_bias(e, shape)]
-        return e.make("DEPTHWISE_CONV_2D", inputs, shape, options, version=version)
-    return _convolution(e, op, [x, _transposed(e, w, OHWI)], shape, padding)
+        inputs = [x, _filters(e, w, filters), _no_bias(e, shape)]
+        made = e.make("DEPTHWISE_CONV_2D", inputs, shape, options, version=version)
+    else:
+        made = _convolution(e, op, [x, _filters(e, w, ())], shape, padding)
+    return rescaled(e, w, made)
 
 
 def conv_transpose2d(e: Emitter, op: ConvTranspose2d, names: tuple[str, ...], shape: Shape) -> int:
@@ -92,14 +96,20 @@ def pool2d(e: Emitter, op: Pool2d, x: int, shape: Shape) -> int:
     options = schema.Pool2DOptionsT()
     options.filterHeight, options.filterWidth = op.kernel
     inner = e.shape(x)[1:3]
-    lowest = -np.inf if op.kind == "max" else 0.0
-    x, padding = _padded(e, x, op.pads, op.strides, op.kernel, lowest)
+    dtype = e.dtype(x)
+    fill = np.array(0 if op.kind == "avg" else _lowest(dtype), dtype)
+    x, padding = _padded(e, x, op.pads, op.strides, op.kernel, fill)
     _slide(options, padding, op.strides)
-    pooled = e.make(POOL[op.kind], [x], shape, options)
+    version = 1 if dtype == "float32" else 2
+    pooled = e.make(POOL[op.kind], [x], shape, options, dtype=dtype, version=version)
     if op.kind == "max" or e.shape(x)[1:3] == inner:
         return pooled
     whole = np.float32(math.prod(op.kernel)) / _real_elements(op, inner, shape[1:3])
     return e.make("MUL", [pooled, e.constant(whole)], shape, schema.MulOptionsT())
+
+
+def _lowest(dtype: str) -> float:
+    return -math.inf if dtype == "float32" else np.iinfo(dtype).min
 
 
 def _real_elements(op: Pool2d, size: Shape, places: Shape) -> Array:
@@ -137,7 +147,7 @@ def _spans(kernel: Shape, dilations: Pair) -> Pair:
 
 
 def _padded(
-    e: Emitter, x: int, pads: Pads, strides: Pair | tuple[()], spans: Pair, value: float = 0.0
+    e: Emitter, x: int, pads: Pads, strides: Pair | tuple[()], spans: Pair, value: Array = ZERO
 ) -> tuple[int, int]:
     """`x` ready for a window of `spans`, and the padding that the operator itself must do.
 
@@ -164,7 +174,7 @@ def _full(size: Shape, pads: Pads) -> Pair:
 
 
 def _window(
-    e: Emitter, x: int, before: Sequence[int], lengths: Sequence[int], value: float = 0.0
+    e: Emitter, x: int, before: Sequence[int], lengths: Sequence[int], value: Array = ZERO
 ) -> int:
     """Images `lengths` high and wide that begin `before` rows and columns before those of `x`.
 
@@ -178,7 +188,8 @@ def _window(
     ]
     if kept != list(size):
         inputs = [x, e.ints(0, *cut, 0), e.ints(n, *kept, channels)]
-        x = e.make("SLICE", inputs, (n, *kept, channels), schema.SliceOptionsT())
+        shape, options = (n, *kept, channels), schema.SliceOptionsT()
+        x = e.make("SLICE", inputs, shape, options, dtype=e.dtype(x))
     if kept == list(lengths):
         return x
     pads = [(0, 0)]
@@ -187,13 +198,13 @@ def _window(
     return _pad(e, x, [*pads, (0, 0)], value)
 
 
-def _pad(e: Emitter, x: int, pads: Sequence[Pair], value: float = 0.0) -> int:
+def _pad(e: Emitter, x: int, pads: Sequence[Pair], value: Array = ZERO) -> int:
     shape = tuple(d + sum(pair) for d, pair in zip(e.shape(x), pads, strict=True))
     amounts = e.constant(np.array(pads, np.int32))
     if value == 0:
-        return e.make("PAD", [x, amounts], shape, schema.PadOptionsT())
-    fill = e.constant(np.array(value, np.float32))
-    return e.make("PADV2", [x, amounts, fill], shape, schema.PadV2OptionsT())
+        return e.make("PAD", [x, amounts], shape, schema.PadOptionsT(), dtype=e.dtype(x))
+    inputs = [x, amounts, e.constant(value)]
+    return e.make("PADV2", inputs, shape, schema.PadV2OptionsT(), dtype=e.dtype(x))
 
 
 def _spread(e: Emitter, d: int, strides: Pair) -> int:
@@ -223,14 +234,17 @@ def _turned(e: Emitter, name: str, groups: int) -> int:
     return e.reshaped(e.transposed(e.reshaped(turned, split), perm), shape)
 
 
-def _transposed(e: Emitter, name: str, perm: tuple[int, ...]) -> int:
-    """A value with its axes in another order; a constant is stored so."""
-    if name in e.constants:
-        return e.constant(e.constants[name].transpose(perm), f"{name}/outputs_first")
-    return e.transposed(e.read(name), perm)
+def _filters(e: Emitter, name: str, shape: Shape) -> int:
+    """Filters as OHWI, or in `shape` of one output of many channels; a constant is stored so."""
 
+    def arranged(value: Array) -> Array:
+        return value.reshape(shape) if shape else value.transpose(OHWI)
 
-def _reshaped(e: Emitter, name: str, shape: Shape) -> int:
+    if name in e.absorbed:
+        stored = integers(e, name, arranged(e.constants[e.absorbed[name].constant]))
+        options = schema.DequantizeOptionsT()
+        return e.make("DEQUANTIZE", [stored], e.shape(stored), options, version=2)
     if name in e.constants:
-        return e.constant(e.constants[name].reshape(shape), name)
-    return e.reshaped(e.read(name), shape)
+        return e.constant(arranged(e.constants[name]), f"{name}/outputs_first")
+    filters = e.read(name)
+    return e.reshaped(filters, shape) if shape else e.transposed(filters, OHWI)

@@ -5,7 +5,8 @@ The schema comes with the runtime, so that no TensorFlow is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this f
 
 from edgelearn.arrays import Array, Shape
 from edgelearn.ir.graph import Graph
+from edgelearn.ir.ops_quant import QuantParams
 
 TYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -34,6 +36,14 @@ def new_tensor(name: str, shape: Shape, dtype: str, buffer: int) -> Any:
     return made
 
 
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """A value that products read as the integers of a constant."""
+
+    constant: str
+    params: QuantParams
+
+
 class Emitter:
     """The parts of one model, as they are made; a tensor is known by its index.
 
@@ -41,10 +51,13 @@ class Emitter:
     ----------
     graph : Graph
         Bound: shapes in a TFLite file are fixed.
+    absorbed : mapping of str to Absorbed
+        Values that no operator makes.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, absorbed: Mapping[str, Absorbed]) -> None:
         self.specs = graph.specs
+        self.absorbed = absorbed
         self.constants = graph.constants
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
@@ -52,8 +65,10 @@ class Emitter:
         self.buffers: list[Any] = [schema.BufferT()]  # by rule the first one is empty
         self._known_codes: dict[tuple[int, int], int] = {}
         self._known_buffers: dict[bytes, int] = {}
-        self._known_constants: dict[tuple[str, Shape, int], int] = {}
+        self._known_constants: dict[tuple[str, Shape, int, QuantParams | None], int] = {}
+        self._known_scales: dict[int, tuple[tuple[float, ...], tuple[int, ...]]] = {}
         self._values: dict[str, int] = {}
+        self._once: dict[str, int] = {}
         self._scope = ""
 
     def source(self, name: str) -> int:
@@ -84,14 +99,28 @@ class Emitter:
         self.tensors.append(new_tensor(name, shape, dtype, buffer))
         return len(self.tensors) - 1
 
-    def constant(self, value: Array, stem: str = "") -> int:
-        """A tensor that holds `value`; equal ones are stored once."""
+    def constant(self, value: Array, stem: str = "", params: QuantParams | None = None) -> int:
+        """A tensor that holds `value`, integers with what they stand for; equal ones once."""
         buffer = self.buffer(np.ascontiguousarray(value).tobytes())
-        key = (value.dtype.name, value.shape, buffer)
+        key = (value.dtype.name, value.shape, buffer, params)
         if key not in self._known_constants:
             name = stem or f"{self._scope}/constant"
-            self._known_constants[key] = self.tensor(name, value.shape, value.dtype.name, buffer)
+            made = self.tensor(name, value.shape, value.dtype.name, buffer)
+            self._known_constants[key] = made
+            if params is not None:
+                self.scaled(made, params)
         return self._known_constants[key]
+
+    def scaled(self, index: int, params: QuantParams) -> bool:
+        """Say what the integers of a tensor stand for; False if it says something else already."""
+        tensor, key = self.tensors[index], (params.scale, params.zero_point)
+        if self._known_scales.setdefault(index, key) != key:
+            return False
+        made = schema.QuantizationParametersT()
+        made.scale = np.array(params.scale, np.float32)
+        made.zeroPoint = np.array(params.zero_point, np.int64)
+        tensor.quantization = made
+        return True
 
     def buffer(self, content: bytes) -> int:
         """A buffer that holds `content`; equal ones are stored once."""
@@ -106,9 +135,20 @@ class Emitter:
         """`constant` for a vector of int32, such as a shape or axes."""
         return self.constant(np.array(values, np.int32))
 
+    def once(self, key: str, make: Callable[[], int]) -> int:
+        """What `make` makes, the first time that it is asked for under `key`."""
+        if key not in self._once:
+            self._once[key] = make()
+        return self._once[key]
+
     def shape(self, index: int) -> Shape:
         """The shape of a tensor."""
         return tuple(int(d) for d in self.tensors[index].shape)
+
+    def dtype(self, index: int) -> str:
+        """The dtype of a tensor."""
+        kind = self.tensors[index].type
+        return next(name for name, number in TYPES.items() if number == kind)
 
     def make(
         self,
@@ -156,10 +196,10 @@ class Emitter:
 
     def copied(self, index: int, shape: Shape) -> int:
         """`reshaped`, and a tensor of its own in any case: there is no other operator to copy."""
-        dtype = next(name for name, kind in TYPES.items() if kind == self.tensors[index].type)
         options = schema.ReshapeOptionsT()
         options.newShape = np.array(shape, np.int32)
-        return self.make("RESHAPE", [index, self.ints(*shape)], shape, options, dtype=dtype)
+        inputs = [index, self.ints(*shape)]
+        return self.make("RESHAPE", inputs, shape, options, dtype=self.dtype(index))
 
     def transposed(self, index: int, perm: tuple[int, ...], dtype: str = "float32") -> int:
         """The axes of a tensor in another order."""

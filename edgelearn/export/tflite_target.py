@@ -29,4 +29,4 @@ def _runner(session: tflite.TfliteSession, draft: Draft) -> Runner:
     return lambda feeds: session.run(MAIN, {**first, **feeds})
 
 
-TARGET = Target("tflite", frozenset({"batch"}), _draft, _lanes)
+TARGET = Target("tflite", frozenset({"batch", "dense"}), _draft, _lanes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -12,13 +12,22 @@ from edgelearn.arrays import Array
 from edgelearn.errors import ParityError
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.interp import run
-from edgelearn.ir.ops import Gather, OneHot
+from edgelearn.ir.ops import Dequantize, Gather, OneHot, Quantize
 
 TOLERANCES: dict[tuple[str, str], float] = {
     # float32 has 24 bits: 6e-8 a rounding. Runtimes sum in other orders and approximate exp and
     # tanh, which over some layers, or over a step of training, stays below 100 roundings.
     ("onnx", "float32"): 1e-5,
     ("tflite", "float32"): 1e-5,
+    # Where the interpreter multiplies numbers that integers mean, onnxruntime multiplies integers;
+    # of int8 weights beside float32 activations it rounds the activations too, to 8 bits (version
+    # 1.32: 7e-3 at most over the models here). 256 steps are 4e-3 each.
+    ("onnx", "int8"): 1.5e-2,
+    # Step by step as the interpreter, but where a sum falls between two integers, either is right.
+    ("c", "int8"): 1.5e-2,
+    # Kernels for int8 weights beside float32 activations round the activations too, to 8 bits
+    # (LiteRT 2.3: 9e-3 at most of a product alone). 127 steps are 8e-3 each.
+    ("tflite", "int8"): 1.5e-2,
     ("c", "float32"): 1e-5,
 }
 """Largest error by format and dtype: absolute, or relative to the largest value if that is > 1."""
@@ -27,6 +36,7 @@ TRAIN_STEPS = 20
 GOLDEN_LR = 0.05
 FALLBACK_SAMPLES = 8
 
+Precision: TypeAlias = Literal["float32", "int8"]
 Feeds: TypeAlias = dict[str, Array]
 Runner: TypeAlias = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -48,6 +58,12 @@ class Parity:
             got=f"{self.max_abs_error:.3g} in {self.value!r} on {runtime}; the file was not kept",
             fix="export with another --opset, or report the model to us",
         )
+
+
+def precision_of(graph: Graph) -> Precision:
+    """The second key of `TOLERANCES`: int8 if any value of `graph` is quantised."""
+    quantised = any(isinstance(node.op, Quantize | Dequantize) for node in graph.nodes)
+    return "int8" if quantised else "float32"
 
 
 def compare(

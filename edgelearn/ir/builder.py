@@ -86,14 +86,12 @@ class Builder:
         del self.specs[old]
         swap = {old: new}
         self._next = {state: swap.get(value, value) for state, value in self._next.items()}
-        self._nodes = [
-            replace(
-                node,
-                inputs=tuple(swap.get(i, i) for i in node.inputs),
-                output=swap.get(node.output, node.output),
-            )
-            for node in self._nodes
-        ]
+        for place, node in enumerate(self._nodes):
+            if node.output == old or old in node.inputs:
+                inputs = tuple(swap.get(i, i) for i in node.inputs)
+                self._nodes[place] = replace(
+                    node, inputs=inputs, output=swap.get(node.output, node.output)
+                )
         return new
 
     def input(self, name: str, shape: Sequence[int], dtype: DType = "float32") -> str:

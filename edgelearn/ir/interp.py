@@ -26,6 +26,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Op,
@@ -41,7 +42,9 @@ from edgelearn.ir.ops import (
     Transpose,
     Unary,
 )
+from edgelearn.ir.ops_chance import ALL
 from edgelearn.ir.tensor import TensorSpec
+from edgelearn.rng import drawn
 
 
 def _relu(a: Array) -> Array:
@@ -89,13 +92,21 @@ def _one_hot(labels: Array, depth: int) -> Array:
     return hits.astype(np.float32)
 
 
+def _keep(op: Keep, x: Array, step: Array) -> Array:
+    if step == 0:
+        return x
+    kept = drawn(op.key, int(step), x.size).reshape(x.shape) < op.share
+    value: Array = np.where(kept, x * (np.float32(ALL) / np.float32(op.share)), np.float32(0))
+    return value
+
+
 def _along(a: Array, axis: int, start: int, stop: int) -> tuple[slice, ...]:
     picks = [slice(None)] * a.ndim
     picks[axis] = slice(start, stop)
     return tuple(picks)
 
 
-def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm an op
+def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912, PLR0915  one arm an op
     """The value of one op.
 
     >>> import numpy as np
@@ -117,6 +128,8 @@ def evaluate(op: Op, *inputs: Array) -> Array:  # noqa: C901, PLR0912  one arm a
             value = UNARY[op.kind](a)
         case ApplyMask():
             value = np.where(inputs[1] != 0, a, a.dtype.type(0))
+        case Keep():
+            value = _keep(op, a, inputs[1])
         case Softmax():
             value = _softmax(a)
         case Reduce():

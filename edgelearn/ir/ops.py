@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 from edgelearn.ir._rules import broadcast, refuse, require_float, require_kind, resolve_axis
+from edgelearn.ir.ops_chance import Keep
 from edgelearn.ir.ops_moves import Concat, Gather, Reshape, Slice, ToInt, Transpose
 from edgelearn.ir.ops_quant import Dequantize, Quantize
 from edgelearn.ir.ops_sparse import SparseAddOuter, SparseMatMul
@@ -41,6 +42,7 @@ __all__ = [
     "ConvTranspose2d",
     "Dequantize",
     "Gather",
+    "Keep",
     "MatMul",
     "OneHot",
     "Op",
@@ -257,6 +259,7 @@ Op: TypeAlias = (
     | Binary
     | Unary
     | ApplyMask
+    | Keep
     | Softmax
     | Reduce
     | Reshape

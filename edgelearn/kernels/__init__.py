@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgelearn.kernels import dense as dense
+    from edgelearn.kernels import dropout as dropout
     from edgelearn.kernels import errors as errors
     from edgelearn.kernels import fused as fused
     from edgelearn.kernels import leaky as leaky
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _MODULES = (
     "dense",
+    "dropout",
     "errors",
     "fused",
     "leaky",

@@ -7,6 +7,7 @@ from typing import Final
 
 from edgelearn.kernels._jit import F32, kernel
 from edgelearn.kernels.functions import tanh
+from edgelearn.kernels.products import product
 
 LINEAR: Final = 0
 TANH: Final = 1
@@ -86,21 +87,6 @@ def local_error(a: F32, kind: int, e: F32) -> None:
 
 
 @kernel
-def product(x: F32, w: F32, z: F32) -> None:
-    """Onto `z`: ``x @ w``, row of `w` by row, skipping inputs that are 0."""
-    zero = x.dtype.type(0)
-    z[:] = zero
-    for n in range(x.shape[0]):
-        row = z[n]
-        for i in range(x.shape[1]):
-            factor = x[n, i]
-            if factor != zero:
-                weights = w[i]
-                for j in range(row.size):
-                    row[j] += factor * weights[j]
-
-
-@kernel
 def forward(x: F32, w: F32, b: F32, kind: int, out: F32) -> None:
     """Onto `out` (batch, units): ``act(x @ w + b)``."""
     product(x, w, out)
@@ -109,11 +95,21 @@ def forward(x: F32, w: F32, b: F32, kind: int, out: F32) -> None:
 
 @kernel
 def add_outer(x: F32, d: F32, w: F32) -> None:
-    """Onto `w`: ``w + x.T @ d``, skipping inputs that are 0; no buffer for the gradient."""
+    """Onto `w`: ``w + x.T @ d``, skipping inputs that are 0; no buffer for the gradient.
+
+    Four samples at once, so that a weight is loaded and stored once for all of them.
+    """
     zero = x.dtype.type(0)
+    whole = x.shape[0] - x.shape[0] % 4
     for i in range(x.shape[1]):
         weights = w[i]
-        for n in range(x.shape[0]):
+        for n in range(0, whole, 4):
+            p, q, r, s = x[n, i], x[n + 1, i], x[n + 2, i], x[n + 3, i]
+            if p != zero or q != zero or r != zero or s != zero:
+                d0, d1, d2, d3 = d[n], d[n + 1], d[n + 2], d[n + 3]
+                for j in range(weights.size):
+                    weights[j] += p * d0[j] + q * d1[j] + r * d2[j] + s * d3[j]
+        for n in range(whole, x.shape[0]):
             factor = x[n, i]
             if factor != zero:
                 row = d[n]

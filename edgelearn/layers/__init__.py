@@ -14,6 +14,7 @@ from typing import Any
 from edgelearn.arrays import Shape
 from edgelearn.layers._base import (
     Descent,
+    Dropper,
     Follower,
     Layer,
     Learner,
@@ -31,6 +32,7 @@ from edgelearn.layers._kept import Kept, places_of
 
 __all__ = [
     "Descent",
+    "Dropper",
     "Follower",
     "Kept",
     "Layer",

@@ -2,7 +2,7 @@
 
 Every layer fulfils `Layer`. What more it can do, it says by the methods it has: `Learner`
 descends a local loss, `Follower` keeps up with its inputs, `Starter` takes its first parameters
-from the data without labels, `Streamer` reads sequences step by step.
+from the data without labels, `Streamer` reads sequences step by step, `Dropper` acts by chance.
 """
 
 from __future__ import annotations
@@ -216,8 +216,31 @@ class Starter(Layer, Protocol):
     def starts_from_data(self) -> bool:
         """Whether the settings ask for it."""
 
+    def start_bytes(self, in_shape: Shape, batch: int) -> int:
+        """Bytes of the arrays of `start` besides its parameters, for batches of so many inputs."""
+
     def start(self, params: Params, inputs: Iterable[F32]) -> None:
         """Set `params` from batches of inputs, each of shape (batch, *in_shape)."""
+
+
+@runtime_checkable
+class Dropper(Layer, Protocol):
+    """A layer that does something else while those that read it learn, and by chance."""
+
+    def drop(self, x: F32, out: F32, key: int, step: int) -> Trace[F32]:
+        """What it does then, written to `out`; in step 0 the same as `forward`.
+
+        Parameters
+        ----------
+        x, out : array, shape (batch, *in_shape)
+        key : int
+            62 bits: the layer's own chance.
+        step : int
+            The number of the step, below 2**24.
+        """
+
+    def emit_drop(self, b: Builder, x: str, key: int, step: str) -> Trace[str]:
+        """`drop` as nodes of a Graph; `step` is an int64 scalar."""
 
 
 class LayerModule(Protocol):

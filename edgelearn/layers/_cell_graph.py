@@ -53,7 +53,8 @@ def unroll(cell: Cell, b: Builder, params: Names, x: str) -> Iterator[Step]:
     """All steps, one after the other."""
     states: list[str] = []
     tally = Tally(b)
-    for number, (inputs, mask) in enumerate(cell.emit_steps(b, x)):
+    # All steps are cut off at once: who keeps them anyway need not keep the sample.
+    for number, (inputs, mask) in enumerate([*cell.emit_steps(b, x)]):
         with b.scope(f"t{number}"):
             step = emit_step(cell, b, params, (inputs, mask), states, tally)
         states = step.states

@@ -25,6 +25,7 @@ from edgelearn.layers._images import (
     emit_images,
     emit_samples,
     padding,
+    require_reach,
     require_room,
 )
 from edgelearn.layers._oja import Oja
@@ -52,9 +53,9 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     init : {"random", "pca", "oja"}
         pca: whitened principal components of patches, from the data without labels, each group on
         its own. From a random start local losses hardly improve on filters left random; from this
-        one they do. While it is made it holds the covariance of patches, 8 bytes times the square
-        of ``kernel rows * kernel columns * channels / groups`` for each group. oja: much the same
-        components by a rule of steps, in the memory of the filters.
+        one they do. While it is made it holds the covariance of patches: 12 bytes times the square
+        of ``kernel rows * kernel columns * channels / groups`` for each group, and 40 once. oja:
+        much the same components by a rule of steps, in the memory of the filters.
 
     Notes
     -----
@@ -86,6 +87,8 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         kernel, strides, dilations = pair(self.kernel), pair(self.stride), pair(self.dilation)
         span = (kernel[0] - 1) * dilations[0] + 1, (kernel[1] - 1) * dilations[1] + 1
         pads = padding(self.padding_kind(), image, span, strides)
+        if self.padding_kind() == "same":
+            require_reach(self.kind, image, pads, self.kernel, self.dilation)
         self._check_groups(image[2])
         g = _conv.geometry(image, kernel, strides, dilations, pads, self.filters, self.groups)
         require_room(self.kind, g.out, in_shape)
@@ -120,6 +123,15 @@ class Convolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def starts_from_data(self) -> bool:
         return self.init_from != "random"
+
+    def start_bytes(self, in_shape: Shape, batch: int) -> int:
+        g, each = self._geometry(in_shape), self.filters // self.groups
+        wanted = wanted_components(each, signed=self.activation in GAINS)
+        if self.init_from == "pca":
+            found = Covariance.bytes(g.patch, self.groups)
+        else:
+            found = Oja.bytes(g.patch, wanted, self.groups)
+        return found + 4 * g.tile_rows * g.out[1] * g.patch + 8 * 3 * g.patch * each
 
     def start(self, params: Params, inputs: Iterable[F32]) -> None:
         w, each = params["w"], self.filters // self.groups

@@ -151,3 +151,20 @@ def require_room(kind: str, out: Shape, in_shape: Shape) -> None:
             got=f"an input of shape {list(in_shape)}",
             fix='write a smaller kernel or window, or padding = "same"',
         )
+
+
+def require_reach(kind: str, image: Shape, pads: Pads, kernel: int, dilation: int) -> None:
+    """Raise `ConfigError` if a weight meets padding only.
+
+    A filter may be larger than the image, as in Keras and PyTorch: each of its weights meets a
+    pixel somewhere, as long as it reaches no further than the other edge.
+    """
+    ends = zip(image[:2], pads[:2], pads[2:], strict=True)
+    sides = [size for size, *around in ends if max(around) >= size]
+    if sides:
+        raise ConfigError(
+            f"layer of kind {kind!r}",
+            expected=f"a kernel whose every weight meets some of {image[0]} x {image[1]} places",
+            got=f"kernel = {kernel}, dilation = {dilation}: some see padding only",
+            fix=f"write kernel = {2 * (min(sides) - 1) // dilation + 1} or less",
+        )

@@ -37,6 +37,12 @@ class Oja:
         self._mean = np.zeros(size)
         self._square = 0.0
 
+    @staticmethod
+    def bytes(size: int, components: int, groups: int) -> int:
+        """Bytes at the most, of so many at a time: the components, the rows, steps of one."""
+        found = min(components, size)
+        return 8 * size * ((found + ROWS) * groups + 4 * found + 2 * ROWS)
+
     def add(self, rows: F32) -> None:
         """Count these `rows`, shape (n, size), in."""
         while len(rows):

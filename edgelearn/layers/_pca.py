@@ -33,13 +33,22 @@ class Components(Protocol):
 
 
 class Covariance:
-    """Components from the whole covariance: exact, in 16 bytes times the square of `size`."""
+    """Components from the whole covariance: exact, in some 50 bytes times the square of `size`."""
 
     def __init__(self, size: int) -> None:
         self._count = 0
         self._total = np.zeros(size)
         self._products = np.zeros((size, size))
         self._waiting: list[F32] = []
+
+    @staticmethod
+    def bytes(size: int, groups: int) -> int:
+        """Bytes at the most, of so many at a time.
+
+        Each holds its products, and up to `size` rows of float32; of one at a time LAPACK has the
+        matrix, a copy, the vectors, and work space for two more.
+        """
+        return 8 * size * size * (5 + groups) + 4 * size * size * groups
 
     def add(self, rows: F32) -> None:
         """Count these `rows`, shape (n, size), in; a product is made of many at once."""

@@ -7,7 +7,7 @@ for a step that counts, 0 for padding.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -118,17 +118,18 @@ class Recurrent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         self.summary(self.in_order(a[:, :, : self.units])[:, -1], mean, seen)
         return seen
 
-    def emit_steps(self, b: Builder, x: str) -> list[tuple[str, str | None]]:
+    def emit_steps(
+        self, b: Builder, x: str, *, back: bool = False
+    ) -> Iterator[tuple[str, str | None]]:
         """The steps of sequences, in the order in which they are read: inputs, and the mask.
 
-        Each has shape (batch, features) and (batch, 1).
+        Each has shape (batch, features) and (batch, 1), and is made when it is asked for; `back`:
+        the last one first.
         """
         steps, features = self.steps(b.specs[x].shape[1:]), b.specs[x].shape[2]
-        found = []
-        for t in reversed(range(steps)) if self.reverse else range(steps):
+        for t in range(steps) if self.reverse == back else reversed(range(steps)):
             step = b.apply(Reshape((BATCH, features)), b.apply(Slice(1, t, t + 1), x))
-            found.append(self.emit_apart(b, step))
-        return found
+            yield self.emit_apart(b, step)
 
     def emit_apart(self, b: Builder, step: str) -> tuple[str, str | None]:
         """One step as inputs and mask."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
@@ -49,6 +50,9 @@ class BatchNorm(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def starts_from_data(self) -> bool:
         return True
+
+    def start_bytes(self, in_shape: Shape, batch: int) -> int:
+        return 2 * 8 * batch * math.prod(in_shape)
 
     def start(self, params: Params, inputs: Iterable[F32]) -> None:
         count, total, squares = 0, np.zeros(()), np.zeros(())

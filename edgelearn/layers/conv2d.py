@@ -16,8 +16,9 @@ class Conv2d(Convolution, frozen=True):
     Parameters
     ----------
     padding : {"same", "valid"}
-        same: ``ceil(size / stride)`` rows and columns come out; valid: nothing beyond the image
-        is seen.
+        same: ``ceil(size / stride)`` rows and columns come out, and filters may be larger than
+        the image, as in Keras and PyTorch, if every weight meets a pixel somewhere; valid: nothing
+        beyond the image is seen.
     """
 
     kind: ClassVar[str] = "conv2d"

@@ -21,10 +21,10 @@ from edgelearn.rng import Stream, uniform
 from edgelearn.sparsity.matrix import Places
 from edgelearn.views import Whole
 
-LOOP_BATCH: Final = 4
-"""Up to this many samples our loops beat BLAS (measured on x86-64: 784x256, one thread)."""
-BLOCK_ELEMENTS: Final = 32_768
-"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (128 KiB)."""
+LOOP_BATCH: Final = 8
+"""Up to so many samples our loops are as fast as BLAS (784x256 on x86-64, one thread)."""
+BLOCK_ELEMENTS: Final = 16_384
+"""Of `w`, that one BLAS product updates: the work space instead of a whole gradient (64 KiB)."""
 
 
 class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

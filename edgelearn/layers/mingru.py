@@ -119,12 +119,12 @@ class MinGru(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return keep(b, state, move.h)
 
     def emit(self, b: Builder, params: Names, x: str) -> Trace[str]:
-        return Trace(x, self._emit_returned(b, Unrolled(self, b, params, x, traces=False)))
+        return Trace(x, self._emit_returned(b, Unrolled(self, b, params, x, learns=False)))
 
     def emit_learn(
         self, b: Builder, params: Names, x: str, labels: str, readout: Readout, p: str | None
     ) -> Learning:
-        run = Unrolled(self, b, params, x, traces=True)
+        run = Unrolled(self, b, params, x, learns=True)
         found = readout.emit_error(b, run.seen(), labels, p)
 
         def descend(rate: str, into: Names) -> Names:
@@ -178,6 +178,8 @@ EXAMPLES = (
     (MinGru(units=3, returns="last"), (4, 2)),
     (MinGru(units=5, returns="mean", masked=True), (6, 4)),
     (MinGru(units=4, returns="sequence", masked=True), (6, 3)),
+    (MinGru(units=3), (20, 1)),
+    (MinGru(units=4, returns="last", masked=True), (24, 3)),
     (MinGru(units=6, returns="sequence"), (40, 2)),
     (MinGru(units=5, returns="sequence", masked=True, reverse=True), (40, 3)),
     (MinGru(units=3, returns="last_mean", masked=True, reverse=True), (5, 3)),

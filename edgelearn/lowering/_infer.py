@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from edgelearn.block import Block
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.layers import Names, SequenceLearner
+from edgelearn.layers import SequenceLearner
 from edgelearn.network import Network
 from edgelearn.normalize import Normalizer
 from edgelearn.passes.fold import fold
@@ -53,18 +53,25 @@ def _emit_blocks(b: Builder, network: Network) -> Iterator[tuple[Block, str, str
         {key: b.constant(f"{block.name}.{key}", value) for key, value in block.params.items()}
         for block in network.blocks
     ]
-    return emit_forward(b, network, emit_input(b, network), constants)
+
+    def forward(index: int, x: str) -> str:
+        return network.blocks[index].layer.emit(b, constants[index], x).a
+
+    return emit_forward(b, network, emit_input(b, network), forward)
 
 
 def emit_forward(
-    b: Builder, network: Network, x: str, params: Sequence[Names]
+    b: Builder, network: Network, x: str, forward: Callable[[int, str], str]
 ) -> Iterator[tuple[Block, str, str]]:
-    """The nodes of all blocks, which compute with `params`: each with its input and activation."""
+    """The nodes of all blocks, each with its input and activation.
+
+    `forward` makes those of one block, given its number and its input.
+    """
     made = {SAMPLE: x}
     for index, block in enumerate(network.blocks):
         with b.scope(block.name):
             source = emit_source(b, block, made)
-            made[index] = block.layer.emit(b, params[index], source).a
+            made[index] = forward(index, source)
         yield block, source, made[index]
 
 

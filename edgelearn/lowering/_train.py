@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgelearn.block import Block
 from edgelearn.ir import BATCH, Builder, Graph
-from edgelearn.ir.ops import ApplyMask, BatchSize
-from edgelearn.layers import Descent, Follower, Learner, Names, SequenceLearner, Trace
+from edgelearn.ir.ops import ApplyMask, BatchSize, ToInt
+from edgelearn.layers import Descent, Dropper, Follower, Learner, Names, SequenceLearner, Trace
 from edgelearn.lowering._infer import (
     emit_answer,
     emit_input,
@@ -17,6 +19,7 @@ from edgelearn.network import Network
 from edgelearn.passes.fold import fold
 from edgelearn.passes.reorder import reorder
 from edgelearn.readout import Readout
+from edgelearn.rng import PERIOD
 from edgelearn.wiring import SAMPLE
 
 MASK_SUFFIX = ".mask"
@@ -74,6 +77,9 @@ class Step:
             self.params.append(made)
             moments = block.moments.items()
             self._moments.append({k: b.state(f"{block.name}.{k}", v) for k, v in moments})
+        self._number = ""
+        if any(block.chance is not None for block in network.blocks):
+            self._number = _emit_number(b, self.lr)
 
     def learned(self, index: int) -> Names:
         """Names of what block number `index` learns."""
@@ -87,6 +93,14 @@ class Step:
         learned, moments = self.learned(index), self._moments[index]
         new = self.network.optimizer.emit(b, learned, moments, lr, self.samples, descend)
         self._carry(block, new)
+
+    def forward(self, index: int, x: str) -> str:
+        """The activation of block number `index`, which is only run, on its input `x`."""
+        block = self.network.blocks[index]
+        if block.chance is None:
+            return block.layer.emit(self.b, self.params[index], x).a
+        assert isinstance(block.layer, Dropper)  # noqa: S101  else it has no chance
+        return block.layer.emit_drop(self.b, x, block.chance, self._number).a
 
     def follow(self, index: int, x: str) -> None:
         """The nodes by which block number `index` follows its input `x`; none at a rate of 0."""
@@ -118,6 +132,19 @@ class Step:
         return b.graph([answer, b.rename(loss, "loss")])
 
 
+def _emit_number(b: Builder, lr: str) -> str:
+    """The number of the step as int64, from a state that counts steps; 0 at a learning rate of 0.
+
+    The state is float32, since all arithmetic of a Graph is: after `PERIOD` steps it is 0 again.
+    """
+    before, learns = b.state("step", np.zeros((), np.float32)), b.unary("sign", lr)
+    after = b.binary("add", before, learns)
+    left = b.unary("relu", b.binary("sub", b.scalar(PERIOD), after))
+    after = b.binary("mul", after, b.binary("min", left, b.scalar(1)), name="step.next")
+    b.update("step", after)
+    return b.apply(ToInt(), b.binary("mul", after, learns), name="number")
+
+
 def _emit_labels(b: Builder, network: Network, scale: tuple[str, str] | None) -> str:
     """Labels as they are learned: class numbers, or values that are standardised here."""
     if scale is None:
@@ -139,7 +166,7 @@ def emit_local_learning(step: Step, network: Network) -> str:
             if block.follows:
                 step.follow(index, x)
             if block.readout is None:
-                made[index] = block.layer.emit(b, step.params[index], x).a
+                made[index] = step.forward(index, x)
                 continue
             local = _emit_local(b, block, block.readout, step.params[index], x, step.labels)
             made[index] = local[0].a

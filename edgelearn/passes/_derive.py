@@ -20,6 +20,7 @@ from edgelearn.ir.ops import (
     ConvTranspose2d,
     Dequantize,
     Gather,
+    Keep,
     MatMul,
     OneHot,
     Op,
@@ -53,7 +54,7 @@ def carries(op: Op, position: int) -> bool:
     """Whether the output of `op` varies smoothly with the input at `position`."""
     if isinstance(op, STEPS) or (isinstance(op, Unary) and op.kind == "sign"):
         return False
-    return not (isinstance(op, ApplyMask | Gather) and position == 1)
+    return not (isinstance(op, ApplyMask | Gather | Keep) and position == 1)
 
 
 def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  one arm an op
@@ -74,6 +75,8 @@ def derive(back: Backward, node: Node, d: str) -> None:  # noqa: C901, PLR0912  
             unary(back, node, op.kind, d)
         case ApplyMask():
             back.send(node.inputs[0], b.apply(ApplyMask(), d, node.inputs[1]))
+        case Keep():
+            back.send(node.inputs[0], b.apply(op, d, node.inputs[1]))
         case Softmax():
             softmax(back, node, d)
         case Reduce():

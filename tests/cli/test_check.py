@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from onnx_files import convolutions
 
 from edgelearn import cli
 from edgelearn.ir import store
@@ -75,6 +76,40 @@ def test_nothing_proven_is_not_a_pass(capsys, folder):
     printed = capsys.readouterr()
     assert json.loads(printed.out)["passed"] is False
     assert "only lower bounds" in printed.err
+
+
+def check_latency(folder, limit, lines=""):
+    convolutions(folder / "tall.onnx", 4)
+    targets = f'["rpi-4b"]\n{lines}'
+    head = 'file = "tall.onnx"\nphases = ["infer"]'
+    return check(folder, [f"infer.latency = {limit}"], "--json", head=head, targets=targets)
+
+
+def test_a_latency_is_proven_kept_broken_or_neither(capsys, folder):
+    """By the interval of the runtime that is named, and only if it was measured on such cores."""
+    named = 'runtime = "tflite"\nthreads = 4'
+    assert check_latency(folder, 10, named) == 0
+    found = json.loads(capsys.readouterr().out)["checks"][0]
+    low, high = found["bound"]
+    assert found["verdict"] == "pass"
+    assert low < found["value"] < high < 10 * low
+    assert check_latency(folder, high * 1.01, named) == 0
+    assert verdicts(capsys) == {"infer.latency": "pass"}
+    assert check_latency(folder, found["value"], named) == 3
+    assert verdicts(capsys) == {"infer.latency": "unproven"}
+    assert check_latency(folder, low * 0.99, named) == 1
+    assert verdicts(capsys) == {"infer.latency": "fail"}
+
+
+@pytest.mark.parametrize("lines", ["", 'runtime = "onnxruntime"\nthreads = 4'])
+def test_without_measurements_of_the_runtime_nothing_is_proven_kept(capsys, folder, lines):
+    assert check_latency(folder, 10, lines) == 3
+    assert verdicts(capsys) == {"infer.latency": "unproven"}
+
+
+def test_a_runtime_must_be_known(capsys, folder):
+    assert check_latency(folder, 10, 'runtime = "ncn"') == 2
+    assert "write 'ncnn'" in capsys.readouterr().err
 
 
 def test_every_metric_of_a_trained_model(capsys, folder):

@@ -142,7 +142,7 @@ def test_data_that_lacks_the_last_classes(ask, small_model, here):
         ({"x": np.ones((60, 5, 1))}, ["E4001", "[5, 1]"]),
         ({"y": np.arange(60) % 4}, ["E4001", "classes of the model, 0, 1, 2, got 0, 1, 2, 3"]),
         ({"classes": np.array(["a", "b", "c"])}, ["E4001", "got a, b, c"]),
-        ({"x": np.full((60, 5), np.nan)}, ["E4002", "row 0, feature 0"]),
+        ({"x": np.full((60, 5), np.nan)}, ["E4002", "row 1, feature 1"]),
     ],
 )
 def test_data_that_does_not_fit(ask, small_model, here, arrays, words):

@@ -87,7 +87,7 @@ def default_values(path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["model.pb"], 2, "ends in .onnx or .tflite"),
+        (["model.pb"], 2, "ends in .onnx or .tflite or .c"),
         (["model"], 2, "ends in .onnx"),
         (["model.onnx", "--opset", "9"], 2, "13 to 21"),
         (["model.onnx", "--batch", "4"], 2, "option --batch"),

@@ -83,7 +83,7 @@ def test_text_shows_inputs_operations_and_sizes(model_path, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "code", "message"),
     [
-        ("notes.txt", b"hello", 2, "a .safetensors file of edgelearn or an .onnx file"),
+        ("notes.txt", b"hello", 2, "a .safetensors file of edgelearn, or an .onnx or .tflite file"),
         ("text.onnx", b"hello", 3, "E3001"),
         ("empty.onnx", b"", 3, "E3001"),
         ("text.safetensors", b"hello", 3, "E3001"),

@@ -171,9 +171,9 @@ def wrong_texts():
         "too few": ("1,2,3\n", ["E4001", "expected 64 numbers", "got 3"]),
         "too many": (good[:-1] + ",1\n", ["E4001", "got 65", "without the label"]),
         "too few later": (good + good + "1\n", ["E4001", "sample 3", "got 1"]),
-        "NaN": (row(3, "nan"), ["E4002", "sample 1, feature 3", "nan (1 such"]),
-        "infinity": (row(3, "-inf"), ["E4002", "feature 3", "-inf"]),
-        "too large": (row(3, "1e39"), ["E4002", "feature 3", "1e+39"]),
+        "NaN": (row(3, "nan"), ["E4002", "sample 1, feature 4", "nan (1 such"]),
+        "infinity": (row(3, "-inf"), ["E4002", "feature 4", "-inf"]),
+        "too large": (row(3, "1e39"), ["E4002", "feature 4", "1e+39"]),
         "decimal commas": (";".join(["1,5"] * 64), ["E4001", "got 128"]),
         "a quote": (row(3, '"1"'), ["E4003", "column 4"]),
         "binary": ("\0\1\2\3\n", ["E4003", "line 1, column 1"]),
@@ -223,7 +223,7 @@ BOMB = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(HEAD)) + HEAD + bytes(64)
         (np.ones((2, 64), complex), ["E4001", "complex128"]),
         (np.zeros((2, 64), "datetime64[s]"), ["E4001", "datetime64"]),
         (np.zeros(64, [("a", "f4")]), ["E4001", "'a'"]),
-        (np.full((2, 64), np.nan), ["E4002", "sample 1, feature 0", "nan (64 such"]),
+        (np.full((2, 64), np.nan), ["E4002", "sample 1, feature 1", "nan (64 such"]),
         (np.full((2, 64), 1e300), ["E4002", "1e+300"]),
         (b"", ["E4003", "another kind of file"]),
         (b"hello", ["E4003", "another kind of file"]),
@@ -258,7 +258,7 @@ def test_a_truncated_array(ask, model, here, x):
     [
         ("none.csv", ["E2003 data 'none.csv'", "no such file"]),
         (".", ["E2003 data '.'", "a folder"]),
-        ("model.safetensors", ["E2002 data", ".npy, .csv", "'.safetensors'"]),
+        ("model.safetensors", ["E2002 data", ".npy, .npz, .csv", "'.safetensors'"]),
     ],
 )
 def test_files_that_cannot_be_meant(ask, model, here, x, name, words):

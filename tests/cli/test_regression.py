@@ -156,3 +156,11 @@ def test_a_pruned_regression_is_judged_by_r2(ask, report, here):
     assert found["accuracy_before"] == pytest.approx(report["r2"])
     assert found["accuracy_after_retrain"][-1] > found["accuracy_after_prune"]
     assert "test R2" in ask("prune", "--sparsity", "0.8").out
+
+
+def test_integers_are_judged_by_the_error(ask, report):
+    found = ask("export", "small.onnx", "--int8", "full", "--max-drop", "20", "--json").json["int8"]
+    assert found["mark"] == "rmse"
+    assert found["before"] == pytest.approx(report["rmse"], rel=1e-4)
+    assert found["drop"] == pytest.approx(100 * (found["after"] / found["before"] - 1))
+    ask("export", "again.onnx", "--int8", "full", "--max-drop", "0").refused(1, "per cent", "rmse")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import resource
 import subprocess
 import sys
 
 import pytest
+from onnx_files import convolutions
 
 from edgelearn import cli
 from firmware_sim.devices import device_ids
@@ -14,7 +17,8 @@ from firmware_sim.devices import device_ids
 KEYS = {
     *("device", "phase", "method", "threads", "latency_s", "latency_low_s", "latency_high_s"),
     *("arena_bytes", "weights_bytes", "peak_ram_bytes", "flash_bytes", "energy_j", "fits"),
-    *("calibrated", "nodes", "batch", "states_bytes"),
+    *("calibrated", "nodes", "batch", "states_bytes", "runtime", "precision", "basis", "bound_s"),
+    *("energy_low_j", "energy_high_j", "source"),
 }
 
 
@@ -34,7 +38,9 @@ def test_one_report_for_each_device_and_phase(capsys, model_path):
     assert all(set(r) == KEYS for r in reports)
     first = reports[0]
     assert first["calibrated"] is False
+    assert [r["basis"] for r in reports] == ["extrapolated", "extrapolated", "bound", "bound"]
     assert first["latency_high_s"] is None
+    assert first["latency_low_s"] == first["bound_s"]
     assert first["latency_s"] == pytest.approx(sum(n["seconds"] for n in first["nodes"]))
     assert sum(n["macs"] for n in first["nodes"]) == 64 * 128 + 128 * 10
     parameters = 64 * 128 + 128 + 128 * 10 + 10
@@ -66,7 +72,10 @@ def test_without_options_it_is_useful(capsys, model_path, monkeypatch):
     assert "rpi-zero-2w" in printed.out
     assert "stm32h743" in printed.out
     assert ">= " in printed.out
+    assert "extrapolated" in printed.out
     assert "a lower bound" in printed.err
+    assert "nobody knows" in printed.err
+    assert "calibrated" not in printed.err, "only what the table shows is explained"
     assert "140 MB" in printed.err
 
 
@@ -79,6 +88,8 @@ def test_without_options_it_is_useful(capsys, model_path, monkeypatch):
         (["--phase", "fly"], 2, "fly"),
         (["--device", "rpi-4b", "--threads", "5"], 2, "expected 1 to 4"),
         (["--device", "rpi-4b", "--batch", "0"], 2, "E2006"),
+        (["--runtime", "tflit"], 2, "write 'tflite'"),
+        (["--precision", "int4"], 2, "int4"),
     ],
 )
 def test_mistakes(capsys, model_path, args, code, says):
@@ -112,6 +123,52 @@ def test_our_own_model_needs_neither_numba_nor_onnx(model_path):
     assert done.stderr == "set()\n"
 
 
+def test_an_interval_is_shown_and_explained(capsys, tmp_path):
+    convolutions(tmp_path / "tall.onnx", 4)
+    args = [str(tmp_path / "tall.onnx"), "--device", "rpi-4b", "--runtime", "tflite"]
+    assert cli.run(["simulate", *args, "--threads", "4"]) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"[\d.]+ ms \([\d.]+ ms to [\d.]+ ms\) +calibrated +tflite-2", printed.out)
+    assert re.search(r"[\d.]+ mJ \([\d.]+ mJ to [\d.]+ mJ\)", printed.out)
+    assert "calibrated: this runtime was measured on this device" in printed.err
+    assert "bound:" not in printed.err
+    [report] = simulated(capsys, *args, "--threads", "4")
+    assert report["source"].startswith("github:")
+
+
+def test_explain_shows_where_the_time_goes(capsys, tmp_path):
+    convolutions(tmp_path / "tall.onnx", 20)
+    args = [str(tmp_path / "tall.onnx"), "--device", "rpi-4b", "--runtime", "ncnn"]
+    assert cli.run(["simulate", *args, "--explain"]) == 0
+    shown = capsys.readouterr().out.partition("where the time goes")[2]
+    shares = [float(share) for share in re.findall(r"([\d.]+)%", shown)]
+    assert len(shares) == 16, "15 nodes and the rest"
+    assert sum(shares) == pytest.approx(100, abs=1)
+    assert "others" in shown
+    [report] = simulated(capsys, *args)
+    assert report["latency_s"] == pytest.approx(sum(n["seconds"] for n in report["nodes"]))
+
+
+def test_nothing_known_of_int8_is_said(capsys, tmp_path):
+    convolutions(tmp_path / "tall.onnx", 1)
+    args = [str(tmp_path / "tall.onnx"), "--device", "rpi-zero-w", "--precision", "int8"]
+    assert cli.run(["simulate", *args]) == 0
+    assert re.search(r"unknown +bound", capsys.readouterr().out)
+
+
+def test_200_nodes_take_less_than_a_second_of_processor_time(tmp_path):
+    """Start-up included; processor time, because other work may keep a machine waiting."""
+    convolutions(tmp_path / "tall.onnx", 100)
+    args = ["simulate", str(tmp_path / "tall.onnx"), "--device", "rpi-4b", "--json"]
+    code = f"from edgelearn import cli; raise SystemExit(cli.run({args!r}))"
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert len(json.loads(done.stdout)[0]["nodes"]) >= 200
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+
+
 def test_devices(capsys):
     assert cli.run(["devices"]) == 0
     shown = capsys.readouterr().out
@@ -126,4 +183,7 @@ def test_one_device_shows_every_source(capsys):
     assert cli.run(["devices", "rpi-4b"]) == 0
     shown = capsys.readouterr().out
     assert "clock_hz = 1.8e+09 (high): github.com/ThomasKaiser/sbc-bench" in shown
+    assert re.search(
+        r"measured with ncnn, float32, threads 1: 22 networks, within .*Tencent", shown
+    )
     assert cli.run(["devices", "rpi-9"]) == 2

@@ -51,7 +51,7 @@ def test_a_core_that_is_not_emulated(model_path, capsys):
 
 def test_threads(model_path, capsys):
     assert simulate(model_path, "--threads", "2") == 2
-    assert "--threads 1" in capsys.readouterr().err
+    assert "leave out --threads" in capsys.readouterr().err
 
 
 def test_what_to_install(model_path, capsys, monkeypatch, tmp_path):

@@ -254,10 +254,10 @@ def test_a_damaged_checkpoint(ask, args):
     ("old", "new", "code", "words"),
     [
         ("units = 3", "units = 4", 2, ["layer 'dense2'", "3 units", "4 units"]),
-        ("units = 3", "units = 0", 2, ["layers[1], units", ">= 1"]),
+        ("units = 3", "units = 0", 2, ["[[layers]] 2, units", ">= 1"]),
         ("softmax", "tanh", 2, ["no softmax", 'activation = "softmax"']),
         ("units = 6", 'units = 6\nactivation = "softmax"', 2, ["last layer only"]),
-        ("units = 6", "unit = 6", 2, ["layers[0]", "did you mean 'units'"]),
+        ("units = 6", "unit = 6", 2, ["[[layers]] 1", "did you mean 'units'"]),
         ("[[layers]]", "[layers]", 2, ["TOML"]),
         ("data.npz", "none.npz", 2, ["E2003 data 'none.npz'"]),
         ("npz", "zip", 2, ["E2002", "npz"]),
@@ -277,14 +277,14 @@ def test_mistakes_in_a_recipe(ask, small, old, new, code, words):
     [
         (
             {"x": np.where(np.eye(60, 5) > 0, np.nan, 1)},
-            ["E4002", "row 0, feature 0", "nan (5 such"],
+            ["E4002", "row 1, feature 1", "nan (5 such"],
         ),
         ({"x": np.full((60, 5), 1e39)}, ["E4002", "1e+39"]),
         ({"x": np.ones((60, 5), complex)}, ["E4001", "complex128"]),
         ({"x": np.ones((59, 5))}, ["E4001", "59 labels"]),
         ({"y": np.zeros(60, int)}, ["E4002", "two classes"]),
         ({"y": np.array(["a"] * 60)}, ["E4002", "'classes'"]),
-        ({"y": np.arange(60) * 10**9}, ["E4002", "row 1"]),
+        ({"y": np.arange(60) * 10**9}, ["E4002", "row 2"]),
     ],
 )
 def test_mistakes_in_the_data(ask, small, here, arrays, words):

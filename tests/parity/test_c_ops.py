@@ -50,10 +50,10 @@ def test_what_has_no_form_in_c_is_named():
     b = Builder("none")
     x = b.input("x", (1, 2))
     b.binary("add", x, b.constant("k", np.array([np.nan, 1], np.float32)), name="y")
-    with pytest.raises(UnsupportedOp, match="'k'.*finite"):
+    with pytest.raises(UnsupportedOp, match=r"'k'.*finite"):
         predicting(b.graph(["y"]), 1)
     b = Builder("counts")
     b.input("x", (1, 2))
     b.state("n", np.zeros(3, np.int64))
-    with pytest.raises(UnsupportedOp, match="'n'.*float32"):
+    with pytest.raises(UnsupportedOp, match=r"'n'.*float32"):
         learning(b.graph(["x"]), 1)

@@ -31,6 +31,15 @@ NETWORKS = {
         {"kind": "conv2d", "filters": 8, "kernel": 1, "activation": "tanh"},
         {"kind": "global_pool"},
     ),
+    "dropout": (
+        (8, 8, 1),
+        {"kind": "dropout", "rate": 0.1},
+        {"kind": "conv2d", "filters": 6, "init": "pca"},
+        {"kind": "dropout", "rate": 0.25},
+        {"kind": "max_pool"},
+        {"kind": "dense", "units": 24},
+        {"kind": "dropout"},
+    ),
     "sequence": (
         (16, 4),
         {"kind": "conv1d", "filters": 6, "padding": "causal", "dilation": 2, "init": "pca"},
@@ -119,7 +128,7 @@ def test_each_kernel_compiles_one_signature(shaped):
     for rows in (np.arange(BATCH), np.arange(1)):
         loaded = buffers.load(data.x_train, data.y_train, rows)
         engine.train_step(buffers, *loaded, LR, network.learning())
-    for module in (kernels.dense, kernels.spatial, kernels.norms, kernels.lookup):
+    for module in (kernels.dense, kernels.spatial, kernels.norms, kernels.lookup, kernels.dropout):
         for name, function in vars(module).items():
             assert len(getattr(function, "signatures", [])) <= 1, name
 

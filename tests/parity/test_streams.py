@@ -50,6 +50,8 @@ def stacks():
         below = {"kind": kind, "units": 5, "returns": "sequence"}
         above = {"kind": kind, "units": 4}
         yield f"{kind}-two", (below, above, {"kind": "layer_norm"}, {"kind": "dense", "units": 7})
+    below = {"kind": "gru", "units": 5, "returns": "sequence"}
+    yield "dropout", (below, {"kind": "dropout"}, {"kind": "mingru", "units": 4})
 
 
 CASES = [pytest.param(layers, id=name) for name, layers in stacks()]
@@ -58,7 +60,8 @@ CASES = [pytest.param(layers, id=name) for name, layers in stacks()]
 def model_of(layers, data):
     if data.masked:
         layers = [
-            {**layer, "masked": True} if layer["kind"] in RECURRENT else layer for layer in layers
+            {**layer, "masked": True} if layer["kind"] in (*RECURRENT, "dropout") else layer
+            for layer in layers
         ]
     return workflow.new_model(recipe_of(*layers), data)
 

@@ -130,7 +130,7 @@ MISTAKES = {
     DATASET: ["[[layers]]", "got none"],
     DATASET + "layers = []": ["[[layers]]", "got []"],
     DATASET + 'layers = "x"': ["[[layers]]", "'x'"],
-    DATASET + "layers = [3]": ["layers[0]", "a table", "got 3"],
+    DATASET + "layers = [3]": ["[[layers]] 1", "a table", "got 3"],
     DATASET + '[layers]\nkind = "dense"': ["[[layers]]"],
     HEAD: ["[dataset]", "a table"],
     "dataset = 3\n" + HEAD: ["[dataset]", "a table", "got 3"],
@@ -163,30 +163,30 @@ MISTAKES = {
     GOOD + '[input]\nnormalise = "none"': ["[input]", "did you mean 'normalize'"],
     GOOD + '[input]\nnormalize = "minmaks"': ["[input]", "none, standard", "did you mean 'minmax'"],
     GOOD + '[input]\nover = "features"': ["[input]", "did you mean 'feature'"],
-    DATASET + "[[layers]]\nunits = 3": ["layers[0]", "kind"],
-    DATASET + "[[layers]]\nkind = 3": ["layers[0]", "kind", "got 3"],
-    DATASET + '[[layers]]\nkind = ["dense"]': ["layers[0]", "kind"],
-    DATASET + '[[layers]]\nkind = "dense"': ["layers[0]", "'units'", "got none"],
-    GOOD.replace("units = 10", "units = 0"): ["layers[0]", "units", ">= 1"],
-    GOOD.replace("units = 10", "units = -3"): ["layers[0]", "units", ">= 1"],
-    GOOD.replace("units = 10", "units = 10.0"): ["layers[0]", "units", "int", "got 10.0"],
+    DATASET + "[[layers]]\nunits = 3": ["[[layers]] 1", "kind"],
+    DATASET + "[[layers]]\nkind = 3": ["[[layers]] 1", "kind", "got 3"],
+    DATASET + '[[layers]]\nkind = ["dense"]': ["[[layers]] 1", "kind"],
+    DATASET + '[[layers]]\nkind = "dense"': ["[[layers]] 1", "'units'", "got none"],
+    GOOD.replace("units = 10", "units = 0"): ["[[layers]] 1", "units", ">= 1"],
+    GOOD.replace("units = 10", "units = -3"): ["[[layers]] 1", "units", ">= 1"],
+    GOOD.replace("units = 10", "units = 10.0"): ["[[layers]] 1", "units", "int", "got 10.0"],
     GOOD.replace("units = 10", "units = 99999999999999999999"): ["units", "<="],
-    GOOD.replace("units", "unit"): ["layers[0]", "'unit'", "did you mean 'units'"],
-    GOOD.replace("softmax", "sofmax"): ["layers[0]", "activation", "did you mean 'softmax'"],
-    DATASET + HEAD + 'los = "l2"': ["layers[0]", "did you mean 'loss'"],
+    GOOD.replace("units", "unit"): ["[[layers]] 1", "'unit'", "did you mean 'units'"],
+    GOOD.replace("softmax", "sofmax"): ["[[layers]] 1", "activation", "did you mean 'softmax'"],
+    DATASET + HEAD + 'los = "l2"': ["[[layers]] 1", "did you mean 'loss'"],
     DATASET + HEAD + 'loss = "nll"': [
-        "layers[0]",
+        "[[layers]] 1",
         "loss",
         "cross_entropy, hinge, huber, l1, l2, mse, predsim",
     ],
-    DATASET + HEAD + 'projection = "signs"': ["layers[0]", "did you mean 'sign'"],
-    DATASET + HEAD + "gain = 0": ["layers[0]", "gain", "> 0"],
-    DATASET + HEAD + "gain = inf": ["layers[0]", "gain", "got inf"],
-    DATASET + HEAD + "gain = nan": ["layers[0]", "gain", "got nan"],
-    DATASET + HEAD + "lr_scale = -1": ["layers[0]", "lr_scale", ">= 0"],
-    DATASET + HEAD + "lr_scale = inf": ["layers[0]", "lr_scale", "got inf"],
+    DATASET + HEAD + 'projection = "signs"': ["[[layers]] 1", "did you mean 'sign'"],
+    DATASET + HEAD + "gain = 0": ["[[layers]] 1", "gain", "> 0"],
+    DATASET + HEAD + "gain = inf": ["[[layers]] 1", "gain", "got inf"],
+    DATASET + HEAD + "gain = nan": ["[[layers]] 1", "gain", "got nan"],
+    DATASET + HEAD + "lr_scale = -1": ["[[layers]] 1", "lr_scale", ">= 0"],
+    DATASET + HEAD + "lr_scale = inf": ["[[layers]] 1", "lr_scale", "got inf"],
     DATASET + HEAD + HEAD + "units = 3\n": ["TOML", "line 10"],
-    DATASET + HEAD + HEAD + "wide = 3": ["layers[1]", "'wide'"],
+    DATASET + HEAD + HEAD + "wide = 3": ["[[layers]] 2", "'wide'"],
 }
 
 
@@ -203,7 +203,7 @@ def test_mistakes_are_named(tmp_path, text):
 def test_an_unknown_kind_of_layer(tmp_path):
     text = GOOD.replace('"dense"', '"dens"')
     message = refused(UnknownName, written(tmp_path, text))
-    assert "layers[0]" in message
+    assert "[[layers]] 1" in message
     assert "write 'dense'" in message
 
 
@@ -259,7 +259,9 @@ def test_overrides_that_are_none(tmp_path, override):
         ("train.epochs=" + "[" * 3000, ["epochs", "int"]),
         ("train.epochs=[1]", ["epochs", "[1]"]),
         ("train.epoch=3", ["did you mean 'epochs'"]),
-        ("trian.epochs=3", ["did you mean 'train'"]),
+        ("trian.epochs=3", ["did you mean 'train.epochs'"]),
+        ("epochs=3", ["option -s 'epochs=3'", "did you mean 'train.epochs'"]),
+        ("normalise=none", ["option -s", "did you mean 'input.normalize'"]),
         ("layers=3", ["[[layers]]", "got 3"]),
         ("train=3", ["[train]", "got 3"]),
     ],

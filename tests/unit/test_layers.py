@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgelearn.config import parse_recipe
+from edgelearn.datasets import Source, describe
 from edgelearn.errors import ConfigError, DataValueError
 from edgelearn.ir import BATCH, Builder, run
 from edgelearn.layers.avg_pool import AvgPool
@@ -14,6 +16,7 @@ from edgelearn.layers.embedding import Embedding
 from edgelearn.layers.flatten import Flatten
 from edgelearn.layers.global_pool import GlobalPool
 from edgelearn.layers.max_pool1d import MaxPool1d
+from edgelearn.planning import blank_network
 from edgelearn.rng import Stream, uniform
 
 
@@ -126,6 +129,9 @@ def test_the_graph_takes_the_nearest_token():
         (Conv2d(filters=6, kernel=5, padding="valid"), (4, 9, 1), "window"),
         (Conv1d(filters=6), (8, 8, 3), "sequences"),
         (Conv1d(filters=6, kernel=3, dilation=4, padding="valid"), (8, 3), "window"),
+        (Conv2d(filters=6, kernel=17), (8, 9, 1), "kernel = 17.*kernel = 15 or less"),
+        (Conv2d(filters=6, kernel=3, dilation=8), (8, 9, 1), "dilation = 8.*kernel = 2 or less"),
+        (Conv1d(filters=6, kernel=16), (8, 3), "8 x 1 places.*kernel = 15 or less"),
         (MaxPool1d(window=9), (8, 3), "window"),
         (GlobalPool(), (8,), "channels last"),
         (GlobalPool(keep_steps=True), (8, 3), "keep_steps"),
@@ -138,3 +144,35 @@ def test_the_graph_takes_the_nearest_token():
 def test_inputs_that_do_not_fit_are_refused(layer, shape, message):
     with pytest.raises(ConfigError, match=message):
         layer.out_shape(shape)
+
+
+@pytest.mark.parametrize("kernel", [8, 9, 15])
+def test_a_filter_may_be_larger_than_the_image(kernel):
+    """As the interpreter's own convolution has it, and every weight has something to learn from."""
+    layer, x = Conv2d(filters=2, kernel=kernel), draw(3, 8, 8, 1)
+    params = layer.init((8, 8, 1), 0, 0)
+    b = Builder("conv")
+    names = {key: b.constant(key, value) for key, value in params.items()}
+    graph = b.graph([layer.emit(b, names, b.input("x", (BATCH, 8, 8, 1))).a])
+    (found,) = run(graph, {"x": x}).outputs.values()
+    np.testing.assert_allclose(ahead(layer, x, params), found, atol=1e-5)
+    for row, column in np.ndindex(kernel, kernel):
+        moved = {"w": params["w"].copy(), "b": params["b"] + 5}  # no unit is cut off
+        moved["w"][row, column] += 1
+        before = ahead(layer, x, {**moved, "w": params["w"]}).copy()
+        assert not np.array_equal(ahead(layer, x, moved), before)
+
+
+def test_tokens_are_not_normalised():
+    tables = {
+        "dataset": {"name": "digits"},
+        "layers": [
+            {"kind": "embedding", "vocabulary": 17, "units": 4},
+            {"kind": "dense", "units": 10, "activation": "softmax"},
+        ],
+    }
+    spec = describe(Source(name="digits"))
+    with pytest.raises(ConfigError, match=r"'embedding1'.*normalize = \"none\" under \[input\]"):
+        blank_network(parse_recipe(tables, "recipe"), spec)
+    tables["input"] = {"normalize": "none"}
+    assert blank_network(parse_recipe(tables, "recipe"), spec).blocks

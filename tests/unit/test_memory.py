@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from control_cases import NETWORKS, built, images
 
-from edgelearn import cli, engine
+from edgelearn import cli, engine, stages, starting, workflow
+from edgelearn.bench.memory import bare_bytes
 from edgelearn.building import build
-from edgelearn.config import parse_recipe
-from edgelearn.errors import ConfigError
+from edgelearn.config import TrainConfig, parse_recipe
+from edgelearn.errors import ConfigError, OverBudget
 from edgelearn.layers import SequenceLearner, examples, kinds
 from edgelearn.placement import Placement, Shapes
 
@@ -52,6 +53,11 @@ kind = "dense"
 units = 10
 activation = "softmax"
 """
+CONVOLUTIONS = [
+    {"kind": kind, **({"filters": filters} if filters else {})}
+    for filters in (32, 64, 128)
+    for kind, filters in (("conv2d", filters), ("max_pool", 0))
+]
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 
@@ -171,6 +177,26 @@ def test_a_stack_holds_its_two_largest_neighbours(widths):
         assert first[1] <= second[0] or second[1] <= first[0]
 
 
+@pytest.mark.parametrize(
+    ("in_shape", "layers", "most"),
+    [
+        ((784,), [{"kind": "dense", "units": 256}], (1.05, 1.05, 1.45, 1.15)),
+        ((32, 32, 3), CONVOLUTIONS, (2.3, 1.35, 1.25, 1.25)),
+        ((28, 28), [{"kind": "mingru", "units": 128}], (2.5, 2.5, 1.6, 1.2)),
+        ((28, 28), [{"kind": "leaky", "units": 128}], (20, 7.5, 4.1, 3.6)),
+        ((28, 28), [{"kind": "gru", "units": 128}], (6, 7, 4.3, 2.8)),
+        ((28, 28), [{"kind": "lstm", "units": 128}], (6.1, 7.8, 4.9, 3.1)),
+    ],
+    ids=["dense", "conv2d", "mingru", "leaky", "gru", "lstm"],
+)
+def test_how_near_the_plan_is_to_what_cannot_be_done_without(in_shape, layers, most):
+    """At 1, 8, 32 and 128 samples: a multiple of `bare_bytes` that must not grow again."""
+    network = stack(layers, in_shape, optimizer="sgd")
+    for batch, times in zip((1, 8, 32, 128), most, strict=True):
+        bare = bare_bytes(network, batch)
+        assert bare < beyond(network, batch) < times * bare
+
+
 def test_plain_descent_is_in_place_unless_something_must_be_collected():
     """A gradient is held by no layer that learns at once, and by one whose sequence is long."""
 
@@ -204,3 +230,33 @@ def test_long_sequences_cost_a_small_part_of_backpropagation_through_time(tmp_pa
     assert times_less("mingru", 32) > 30
     assert times_less("gru", 1) > 5  # the gradient of a GRU is as large as its weights
     assert times_less("gru", 32) > 30
+
+
+@pytest.mark.parametrize("init", ["pca", "oja"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_a_start_from_the_data_holds_what_was_planned(digits, init, groups):
+    """Also the covariance, which may be far more than training holds; LAPACK's part is not seen."""
+    wide = {"kind": "conv2d", "filters": 32, "kernel": 3, "init": init}
+    deep = {**wide, "kernel": 5, "groups": groups}
+    network = built(digits, [{**wide, "init": "random"}, deep], method="tpsgd").network
+    x = images(digits).x_train[:300]
+    starting.start_from_data(network, x[:32])
+    tracemalloc.start()
+    starting.start_from_data(network, x)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    parameters = sum(value.nbytes for value in network.stored().values())
+    planned = starting.start_bytes(network) - parameters
+    assert 0.5 * planned <= peak <= planned + OBJECTS
+    assert stages.run_bytes(network, TrainConfig(batch=1)) >= starting.start_bytes(network)
+
+
+def test_nothing_starts_from_the_data_in_a_dense_network(digits):
+    assert starting.start_bytes(built(digits, NETWORKS["dense"]).network) == 0
+
+
+def test_a_budget_that_the_start_breaks_is_refused_with_a_way_out(digits):
+    layers = [{"kind": "conv2d", "filters": 32}, {"kind": "conv2d", "filters": 4, "init": "pca"}]
+    model = built(digits, layers, method="tpsgd", batch=1)
+    with pytest.raises(OverBudget, match='init = "oja"'):
+        workflow.require_budget(model.recipe, images(digits), 1_000_000)

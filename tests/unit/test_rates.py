@@ -90,7 +90,7 @@ def test_no_phase_may_be_longer_than_a_stage():
 
 def recipe_with(setting):
     tables = to_tables(workflow.embedded_recipe())
-    tables["train"]["lr_schedule"] = setting
+    tables["train"] |= {"lr_schedule": setting, "schedule": "simultaneous"}
     return parse_recipe(tables, "recipe")
 
 
@@ -122,7 +122,7 @@ def test_a_word_or_a_table_and_back_again(said, meant):
         ({"kind": "cosine", "warmup": -1}, ["lr_schedule.warmup", ">= 0", "got -1"]),
         ({"kind": "cosine", "warmup": "long"}, ["lr_schedule.warmup", "'long'"]),
         ({"kind": "step", "factor": 0}, ["lr_schedule.factor", "> 0"]),
-        ({"kind": "step", "milestones": [2.5]}, ["lr_schedule.milestones[0]", "got 2.5"]),
+        ({"kind": "step", "milestones": [2.5]}, ["lr_schedule.milestones 1", "got 2.5"]),
         ({"kind": "step", "every_epochs": 0}, ["lr_schedule.every_epochs", ">= 1"]),
         ({"kind": "infinite", "plateau": 2}, ["lr_schedule.plateau", "<= 1"]),
     ],
@@ -134,6 +134,12 @@ def test_mistakes_are_named(said, words):
         assert word in str(caught.value)
 
 
+def test_there_is_one_plateau():
+    with pytest.raises(ConfigError, match="lr_schedule: expected schedule = 'simultaneous'"):
+        workflow.embedded_recipe(("train.lr_schedule=infinite", "train.schedule=layerwise"))
+    assert workflow.embedded_recipe(("train.lr_schedule=infinite", "train.method=bp"))
+
+
 def test_the_learning_rate_is_a_share_of_lr():
     train = recipe_with({"kind": "step", "factor": 0.5}).train
     assert learning_rate(train, 0, SPAN) == train.lr
@@ -142,7 +148,8 @@ def test_the_learning_rate_is_a_share_of_lr():
 
 def test_overrides_reach_into_a_table():
     words = ("train.lr_schedule.kind=infinite", "train.lr_schedule.plateau=0.5")
-    assert recipe_with("cosine") == workflow.embedded_recipe()
-    assert workflow.embedded_recipe(words).train.lr_schedule == Infinite(plateau=0.5)
+    at_once = "train.schedule=simultaneous"
+    assert recipe_with("cosine") == workflow.embedded_recipe((at_once,))
+    assert workflow.embedded_recipe((at_once, *words)).train.lr_schedule == Infinite(plateau=0.5)
     with pytest.raises(OptionError):
         workflow.embedded_recipe(("train.lr_schedule=cosine", words[1]))

@@ -303,7 +303,7 @@ def test_whole_numbers_are_classes_unless_it_is_said(tmp_path):
 
 
 BAD = {
-    "nan": ({"x": X, "y": np.where(np.arange(20) == 7, np.nan, 1.0)}, "row 7, output 0"),
+    "nan": ({"x": X, "y": np.where(np.arange(20) == 7, np.nan, 1.0)}, "row 8, output 1"),
     "beyond float32": ({"x": X, "y": np.geomspace(1, 1e300, 20)}, "finite numbers"),
     "words": ({"x": X, "y": np.array(["a"] * 20)}, "numbers of shape"),
     "a cube": ({"x": X, "y": np.zeros((20, 2, 2))}, "20 labels"),

@@ -51,9 +51,11 @@ def trained_weights(model, digits, start=None, stop_at=None, history=None):
         ("train.cache_bytes=1_000_000",),
         ("train.gradient_noise=0.01",),
     ],
-    ids=["plain", "infinite", "patience", "cached", "noise"],
+    ids=["plain", "schedule", "patience", "cached", "noise"],
 )
 def test_resuming_is_bit_identical(digits, tmp_path, schedule, stop_at, more):
+    if schedule == "layerwise":
+        more = [word.replace("kind=infinite", "kind=step") for word in more]
     recipe = workflow.embedded_recipe((f"train.schedule={schedule}", "train.epochs=5", *more))
     whole, expected = workflow.new_model(recipe, digits), []
     assert trained_weights(whole, digits, history=expected) is None
@@ -74,6 +76,25 @@ def test_resuming_is_bit_identical(digits, tmp_path, schedule, stop_at, more):
     trained_weights(cold, digits, start=Standing(Progress(standing.progress.stage, 2, 0)))
     values = cold.network.stored()
     assert any(not np.array_equal(values[n], v) for n, v in whole.network.stored().items())
+
+
+def test_what_is_dropped_by_chance_is_the_same_after_a_stop(digits):
+    layers = [
+        {"kind": "dropout", "rate": 0.2},
+        {"kind": "dense", "units": 16},
+        {"kind": "dropout"},
+        {"kind": "dense", "units": 10, "activation": "softmax"},
+    ]
+    tables = {"dataset": {"name": "digits"}, "layers": layers, "train": {"epochs": 2, "batch": 100}}
+    recipe = parse_recipe(tables, "recipe")
+    whole, parts = workflow.new_model(recipe, digits), workflow.new_model(recipe, digits)
+    assert trained_weights(whole, digits) is None
+    standing = trained_weights(parts, digits, stop_at=30)
+    assert standing is not None
+    assert standing.progress.stage == 1
+    assert trained_weights(parts, digits, start=standing) is None
+    for name, value in whole.network.stored().items():
+        assert np.array_equal(parts.network.stored()[name], value)
 
 
 def test_same_seed_same_weights_other_seed_other_weights(digits):
