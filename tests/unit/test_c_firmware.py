@@ -48,7 +48,7 @@ def test_saved_loaded_and_refused(program, tmp_path, command):
 
 @pytest.mark.parametrize("hidden", ["dense", "dropout", "batch_norm"])
 def test_predict_is_inference_with_what_was_learned(hidden, digits):
-    """Nothing is dropped by chance, nothing follows the data, whatever step learning has come to."""
+    """Nothing is dropped by chance, nothing follows the data, at whatever step learning is."""
     layers = [{"kind": "dense", "units": 9}, {"kind": hidden}] if hidden != "dense" else []
     layers = [*layers, {"kind": "dense", "units": 10, "activation": "softmax"}]
     recipe = parse_recipe({"dataset": {"name": "digits"}, "layers": layers}, "small")
