@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from edgelearn.datasets import Source
-from edgelearn.errors import ConfigError, OptionError, unknown
+from edgelearn.errors import ConfigError, unknown
 from edgelearn.layers import Layer, kinds
+from edgelearn.overrides import apply
 from edgelearn.sparsity.structure import Structure
 from edgelearn.strict import convert, misspelt, parse_toml, plain, read_bytes
 from edgelearn.targets import ProjectionKind
@@ -146,8 +147,15 @@ def read_recipe(path: Path, overrides: Sequence[str] = (), where: str = "") -> R
     content = read_bytes(path, "recipe", "write a path to a recipe, or the name of a shipped one")
     tables = parse_toml(content, where)
     for override in overrides:
-        _override(tables, override)
+        apply(override, tables, _settings())
     return parse_recipe(tables, where)
+
+
+def _settings() -> list[str]:
+    """What ``key=value`` may set: every setting of a table, and what stands beside them."""
+    tables = {"dataset": Source, "input": InputConfig, "train": TrainConfig}
+    known = [f"{name}.{key}" for name, kind in tables.items() for key in kind.__struct_fields__]
+    return [*known, "name", "layers", "controls"]
 
 
 def parse_recipe(tables: Mapping[str, Any], where: str) -> Recipe:
@@ -215,39 +223,3 @@ def _block(table: object, where: str) -> BlockConfig:
         convert(local, LocalConfig, where),
         convert(wiring, WiringConfig, where),
     )
-
-
-def _require_setting(path: str, where: str) -> None:
-    """Raise `ConfigError` unless `path` begins as a setting does; it names the closest one."""
-    if path.partition(".")[0] in TABLES:
-        return
-    tables = {"dataset": Source, "input": InputConfig, "train": TrainConfig}
-    known = [f"{name}.{key}" for name, kind in tables.items() for key in kind.__struct_fields__]
-    meant = [key for key in known if key.partition(".")[2] == path]
-    if meant:
-        expected = "the table before the key, as in train.epochs=5"
-        fix = f"did you mean {' or '.join(repr(key) for key in meant)}?"
-        raise ConfigError(where, expected=expected, got=repr(path), fix=fix)
-    raise misspelt(where, "setting", path, [*known, "name"])
-
-
-def _override(tables: dict[str, Any], override: str) -> None:
-    """Set one ``table.key=value`` in `tables`; the value is TOML, or else a bare word."""
-    path, equals, text = override.partition("=")
-    *parents, key = path.strip().split(".")
-    table: Any = tables
-    for parent in parents:
-        table = table.setdefault(parent, {}) if isinstance(table, dict) else None
-    if not equals or not key or not isinstance(table, dict):
-        raise OptionError(
-            f"option -s {override!r}",
-            expected="table.key=value",
-            got=repr(override),
-            fix="write e.g. -s train.epochs=5; layers are changed in the recipe itself",
-        )
-    _require_setting(path.strip(), f"option -s {override!r}")
-    try:
-        found = parse_toml(f"value = {text}".encode(), override)
-    except ConfigError:
-        found = {}
-    table[key] = found["value"] if found.keys() == {"value"} else text.strip()

@@ -30,7 +30,7 @@ def fused_step(block: Block, out: F32, space: Workspace) -> FusedStep | None:
     if places_of(block.params):
         return None  # of pruned weights only those that are left are held
     judging = _judging(readout.loss)
-    if places_of(block.params) or judging is None or (readout.held is None and not readout.is_head):
+    if judging is None or (readout.held is None and not readout.is_head):
         return None
     p = np.empty((0, 0), np.float32) if readout.held is None else readout.held
     w, b = block.params["w"], block.params["b"]

@@ -14,7 +14,7 @@ import numpy as np
 from edgelearn.arrays import F32, Shape
 from edgelearn.block import Block
 from edgelearn.ir import assign_offsets
-from edgelearn.layers import SequenceLearner
+from edgelearn.layers import SequenceLearner, Sparse, places_of
 from edgelearn.network import Network
 from edgelearn.optimizers import Optimizer
 
@@ -58,7 +58,7 @@ class Shapes:
             error=(rows, r.view.size if r else 0),
             slopes=(rows, r.read_out if r else 0),
             judging=(r.work_size(rows) if r else 0,),
-            scratch=(layer.scratch_size(block.in_shape, samples),),
+            scratch=(_scratch_size(block, samples),),
             gradient=(sum(value.size for value in held.values()),),
         )
 
@@ -79,6 +79,14 @@ class Shapes:
 
 def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _scratch_size(block: Block, samples: int) -> int:
+    """Elements of the work space of the layer, which depend on the weights that are there."""
+    layer, kept = block.layer, places_of(block.params)
+    if kept and isinstance(layer, Sparse):
+        return layer.scratch_size(block.in_shape, samples, kept.keys())
+    return layer.scratch_size(block.in_shape, samples)
 
 
 def _rows(block: Block, samples: int) -> int:

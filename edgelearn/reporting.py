@@ -12,10 +12,10 @@ import numpy as np
 
 from edgelearn.config import Method
 from edgelearn.datasets import Dataset
-from edgelearn.evaluation import Fit, Result
 from edgelearn.holdout import held_out
 from edgelearn.modelfile import Model
 from edgelearn.progress import EpochReport
+from edgelearn.results import Fit, Result
 from edgelearn.stages import run_bytes
 
 METHODS: dict[Method, str] = {
@@ -87,7 +87,7 @@ def doubt(model: Model, dataset: Dataset, result: Result) -> str | None:
         reason = "" if result.r2 is None or result.r2 > 0 else _no_fit(result.r2)
     else:
         most = float(np.bincount(dataset.y_test).max()) / len(dataset.y_test)
-        reason = _chance(result.accuracy, most)
+        reason = _chance(result.accuracy, most, len(dataset.y_test))
         knowing_nothing = math.log(model.network.width)
         if not reason and model.network.answers == "probabilities":
             reason = _too_sure(result.loss, knowing_nothing)
@@ -101,11 +101,13 @@ def _no_fit(r2: float) -> str:
     return f"it did not learn: R2 {r2:.4g} is no better than always saying the mean"
 
 
-def _chance(accuracy: float, most: float) -> str:
-    if accuracy > most or most == 1:
+def _chance(accuracy: float, most: float, samples: int) -> str:
+    """As likely as not the luck of one answer for all; two deviations are allowed to luck."""
+    luck = 2 * math.sqrt(most * (1 - most) / samples)
+    if accuracy > most + luck or most == 1:
         return ""
     answer = f"always naming the most frequent class ({most:.2%})"
-    return f"it did not learn: test accuracy {accuracy:.2%} is no better than {answer}"
+    return f"it did not learn: test accuracy {accuracy:.2%} is about that of {answer}"
 
 
 def _too_sure(loss: float, knowing_nothing: float) -> str:

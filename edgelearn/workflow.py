@@ -18,7 +18,7 @@ from edgelearn.building import build
 from edgelearn.config import Recipe
 from edgelearn.datasets import Dataset, Source, numbered_outputs
 from edgelearn.errors import DataShapeError, MissingFile, OverBudget, UnknownName
-from edgelearn.evaluation import Result, evaluate
+from edgelearn.evaluation import evaluate
 from edgelearn.exits import EarlyEvaluation, EarlyExits
 from edgelearn.holdout import held_out, split
 from edgelearn.mask_rules import check_masks
@@ -30,6 +30,7 @@ from edgelearn.progress import EpochReport, Observer, Position, Standing
 from edgelearn.pruning import PruneReport
 from edgelearn.pruning import prune as prune_network
 from edgelearn.reporting import TrainReport, model_card, train_report
+from edgelearn.results import Result
 from edgelearn.shipped import DEFAULT, shipped_recipe
 from edgelearn.stages import run_bytes
 from edgelearn.starting import start_bytes, start_from_data

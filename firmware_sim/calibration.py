@@ -8,7 +8,6 @@ devices of a class together, for a device or a runtime without measurements. Bot
 from __future__ import annotations
 
 from importlib import resources
-from importlib.resources.abc import Traversable
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -131,16 +130,12 @@ def family(runtime: str) -> str:
     ('tflite', 'cube-ai')
     """
     name, _, version = runtime.rpartition("-")
-    return name if name and version[0].isdigit() else runtime
-
-
-def _folder() -> Traversable:
-    return resources.files("firmware_sim") / "calibration"
+    return name if name and version[:1].isdigit() else runtime
 
 
 def read_fits(device: str) -> list[Fit]:
     """All fits of the device with that id; none if nothing was measured on it."""
-    file = _folder() / f"{device}.toml"
+    file = resources.files("firmware_sim") / "calibration" / f"{device}.toml"
     if not file.is_file():
         return []
     where = f"calibration '{device}.toml'"
@@ -155,10 +150,9 @@ def fits_of(profile: DeviceProfile) -> list[Fit]:
 
 def read_pools() -> list[Pool]:
     """What is known of classes of cores."""
+    file = resources.files("firmware_sim") / "calibration" / "_transfer.toml"
     where = "calibration '_transfer.toml'"
-    return convert(
-        parse_toml((_folder() / "_transfer.toml").read_bytes(), where), _Pools, where
-    ).pools
+    return convert(parse_toml(file.read_bytes(), where), _Pools, where).pools
 
 
 def require_runtime(name: str) -> None:
@@ -171,8 +165,7 @@ def require_runtime(name: str) -> None:
 
     >>> require_runtime("tflite-2.7.1")
     """
-    files = (file.name.removesuffix(".toml") for file in _folder().iterdir())
-    measured = {fit.runtime for device in files if device[0] != "_" for fit in read_fits(device)}
+    measured = {fit.runtime for device in device_ids() for fit in read_fits(device)}
     known = sorted({*measured, *map(family, measured), *UNMEASURED})
     if name not in known:
         raise unknown("runtime", name, known)

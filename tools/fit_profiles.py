@@ -3,7 +3,8 @@
     python tools/fit_profiles.py MEASUREMENTS
 
 MEASUREMENTS is a folder with ``published_latency.csv``. Written are the files in
-``firmware_sim/calibration/`` and ``firmware_sim/ACCURACY.md``. It takes about a minute.
+``firmware_sim/calibration/`` and ``firmware_sim/ACCURACY.md``. It takes about a minute
+of processor time.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def main(folder: Path) -> None:
     measured = settings(read_rows(folder), networks)
     print(f"{len(measured)} settings in {len(by_pool(measured))} pools", file=sys.stderr)
     pools = whole_pools(measured, networks)
-    by_network = leave_out(measured, networks, lambda name: name, pools)
-    by_family = leave_out(measured, networks, networks.families.__getitem__, pools)
+    by_network = leave_out(measured, networks, lambda name: name)
+    by_family = leave_out(measured, networks, networks.families.__getitem__)
     widths = spreads([*by_network, *by_family])
     known, by_device = transfers(measured, networks, pools)
     unknown, by_runtime = unknown_runtimes(measured, networks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from edgelearn.bench import accuracy as by_accuracy
 from edgelearn.bench import memory as by_memory
 from edgelearn.bench import peer
 from edgelearn.bench import speed as by_speed
-from edgelearn.cli._output import emit, human_bytes, human_seconds, share, table
+from edgelearn.bench.accuracy import AccuracyRow, FitRow
+from edgelearn.cli._output import MARKS, emit, human_bytes, human_seconds, share, shown, table
 from edgelearn.cli._training import load
-from edgelearn.errors import ConfigError, unknown
+from edgelearn.errors import unknown
 from edgelearn.network import Network
 from edgelearn.planning import blank_network
+from edgelearn.reporting import TrainReport
 from edgelearn.shipped import find_recipe
 
 
@@ -36,31 +39,38 @@ def accuracy(
 ) -> None:
     """Accuracy by every method."""
     recipe = find_recipe(path, overrides)
-    if recipe.regresses:
-        raise ConfigError(
-            f"recipe {recipe.name!r}",
-            expected="a classifier, whose accuracies can be compared",
-            got="a regression",
-            fix="read 'r2' of 'edgelearn train --json' for each train.method",
-        )
     known = by_accuracy.contestants(recipe)
     for name in only:
         if name not in known:
             raise unknown("row", name, known)
     dataset = load(recipe.dataset)
     chosen = by_accuracy.contestants(recipe, only)
-    rows = [by_accuracy.measure(n, r, dataset, seeds, _say) for n, r in chosen.items()]
-    title = f"{recipe.name}: accuracy on {len(dataset.x_test):,} test samples, {seeds} seeds"
+    rows = [by_accuracy.measure(n, r, dataset, seeds, _say_run) for n, r in chosen.items()]
+    what = "errors" if recipe.regresses else "accuracy"
+    over = "1 seed" if seeds == 1 else f"{seeds} seeds"
+    title = f"{recipe.name}: {what} on {len(dataset.x_test):,} test samples, {over}"
     lines = [
-        {
-            "method": row.name,
-            "mean": share(row.mean),
-            "spread": share(row.spread),
-            "a run": human_seconds(row.seconds),
-        }
-        for row in rows
+        {"method": row.name, **_marks(row), "a run": human_seconds(row.seconds)} for row in rows
     ]
     emit(msgspec.to_builtins(rows), as_json, lambda: table(title, lines))
+
+
+def _say_run(name: str, seed: int, report: TrainReport) -> None:
+    marks = ((key, getattr(report, key)) for key in MARKS)
+    reached = ", ".join(f"{MARKS[k]} {shown(k, v)}" for k, v in marks if v is not None)
+    _say(f"{name}, seed {seed}: {reached} in {human_seconds(report.seconds)}")
+
+
+def _marks(row: AccuracyRow | FitRow) -> dict[str, str]:
+    """Mean and spread over the seeds, as a table has them."""
+    if isinstance(row, AccuracyRow):
+        return {"mean": share(row.mean), "spread": share(row.spread)}
+    fits = [value for value in row.r2 if value is not None]
+    return {
+        "RMSE": shown("rmse", row.mean),
+        "spread": shown("rmse", row.spread),
+        "R2": shown("r2", statistics.mean(fits) if fits else None),
+    }
 
 
 def memory(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgelearn.cli import _metrics
 from edgelearn.cli._output import human_bytes, human_seconds
+from edgelearn.cli._simulation import folded
 from edgelearn.cli._subject import Subject
 from edgelearn.ir import Graph, plan_arena
 from firmware_sim.latency import NodeCost, roofline
@@ -26,7 +27,10 @@ def of(
         return ()
     graph = subject.graphs[phase].bind(subject.batch_of(phase))
     if key.startswith("latency") and profile is not None:
-        costs = {node.name: node.seconds for node in _times(subject, phase, profile, plan)}
+        costs = {
+            name if len(nodes) == 1 else f"{name} x {len(nodes)}": sum(n.seconds for n in nodes)
+            for name, nodes in folded(_times(subject, phase, profile, plan)).items()
+        }
         return tuple(f"{name} {human_seconds(costs[name])}" for name in _largest(costs))
     in_flash = profile is not None and profile.kind == "mcu"
     sizes = _sizes(graph, key, in_flash=in_flash)

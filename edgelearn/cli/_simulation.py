@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from edgelearn.passes.reorder import reorder
 from firmware_sim.calibration import Basis, require_runtime
 from firmware_sim.costs import Precision
 from firmware_sim.devices import DeviceProfile, read_device
+from firmware_sim.latency import NodeCost
 from firmware_sim.report import SimReport, simulate
 
 MEMORY_NOTES: Final = (
@@ -92,6 +94,19 @@ def show(title: str, reports: Sequence[SimReport]) -> None:
     click.echo("\n".join((*MEMORY_NOTES, *notes, ENERGY_NOTE)), err=True)
 
 
+def folded(nodes: Sequence[NodeCost]) -> dict[str, list[NodeCost]]:
+    """Nodes by what they are called without the number that tells repeated steps apart.
+
+    An unrolled layer has ``gru1/t0/matmul``, ``gru1/t1/matmul`` and so on, one a time step, or
+    ``gru1/matmul``, ``gru1/matmul_2``.
+    """
+    found: dict[str, list[NodeCost]] = {}
+    for node in nodes:
+        name = re.sub(r"/t\d+(?=/)|(?<=[a-z])_\d+$", "", node.name)
+        found.setdefault(name, []).append(node)
+    return found
+
+
 def _row(report: SimReport) -> dict[str, str]:
     return {
         "device": report.device,
@@ -131,8 +146,14 @@ def _energy(report: SimReport) -> str:
 def _slowest(report: SimReport) -> str:
     if not report.latency_s:
         return "-"
-    node = max(report.nodes, key=lambda n: n.seconds)
-    return f"{node.name} {node.seconds / report.latency_s:.0%} ({node.bound})"
+    name, nodes = max(folded(report.nodes).items(), key=lambda part: _seconds(part[1]))
+    times = f" x {len(nodes)}" if len(nodes) > 1 else ""
+    bound = max(nodes, key=lambda node: node.seconds).bound
+    return f"{name}{times} {_seconds(nodes) / report.latency_s:.0%} ({bound})"
+
+
+def _seconds(nodes: Sequence[NodeCost]) -> float:
+    return sum(node.seconds for node in nodes)
 
 
 def _human_joules(joules: float) -> str:

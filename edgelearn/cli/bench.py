@@ -27,12 +27,12 @@ set_option = click.option(
 def command() -> None:
     """Measure a recipe beside backpropagation and other controls, on this machine.
 
-    RECIPE is a TOML file; without it, the embedded default.
+    RECIPE is a TOML file or the name of a shipped recipe; without it, digits-mlp.
 
     \b
     Example:
-      edgelearn bench accuracy models/mnist-mlp.toml --seeds 3
-      edgelearn bench memory models/mnist-mlp.toml
+      edgelearn bench accuracy mnist-mlp --seeds 3
+      edgelearn bench memory mnist-mlp
       edgelearn bench speed --batch 1
     """
 
@@ -52,9 +52,11 @@ def accuracy(
 ) -> None:
     """Train by tpSGD and by every one of the recipe's [[controls]], and test each.
 
+    Of a regression: root mean squared errors, in the units of its outputs, and R2.
+
     \b
     Example:
-      edgelearn bench accuracy models/mnist-mlp.toml --seeds 1 -s train.epochs=2
+      edgelearn bench accuracy mnist-mlp --seeds 1 -s train.epochs=2
     """
     from edgelearn.cli import _benching
 

@@ -58,11 +58,15 @@ def command(model: Path, data: Path | None, out: Path, as_json: bool, **settings
     """Set the smallest weights of a trained model to 0, and teach the others again.
 
     The zeros stay through all later learning, on the device too. The last layer is not pruned.
+    Much at once and in blocks costs accuracy: --global, --schedule dynamic, as many epochs as the
+    model was trained for and a wider model cost least (models/sparse-study.md). With train.patience
+    in the recipe, the best epoch by held-out samples is kept.
 
     \b
     Example:
-      edgelearn prune --sparsity 0.9 --pattern 1x4 --retrain 10
-      edgelearn prune --sparsity 0.8 --scope hh --schedule gradual --retrain 20
+      edgelearn prune --sparsity 0.8 --retrain 10
+      edgelearn prune --sparsity 0.9 --pattern 1x4 --global --retrain 20 \\
+        --schedule dynamic
     """
     from edgelearn.cli import _pruning
     from edgelearn.files import require_writable

@@ -79,7 +79,7 @@ def command(
       edgelearn simulate --method emulate --device stm32l4r5
     """
     if method == "emulate":
-        _refuse(runtime=runtime, precision=precision, threads=None if threads == 1 else threads)
+        _require_plain(runtime, precision, threads, explain)
         from edgelearn.cli import _emulation
 
         rows = _emulation.run(file, devices, phase, batch)
@@ -98,13 +98,18 @@ def command(
     emit([asdict(r) for r in reports], as_json, show)
 
 
-def _refuse(**options: object) -> None:
-    """Raise `OptionError` for options that mean nothing where the exported C is run."""
-    for name, value in options.items():
+def _require_plain(runtime: str | None, precision: str | None, threads: int, explain: bool) -> None:
+    given = {
+        "--runtime": runtime,
+        "--precision": precision,
+        "--threads": None if threads == 1 else threads,
+        "--explain": explain or None,
+    }
+    for option, value in given.items():
         if value is not None:
             raise OptionError(
                 "option --method emulate",
-                expected=f"no --{name}: what runs is the exported C, in float32, on one thread",
-                got=f"--{name} {value}",
-                fix=f"leave out --{name}",
+                expected=f"no {option}",
+                got=f"{option} {value}",
+                fix=f"leave out {option}: the exported C runs as it is, in one thread",
             )

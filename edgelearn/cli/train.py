@@ -43,14 +43,15 @@ def command(
 ) -> int:
     """Train by tpSGD, layer by layer, without backpropagation.
 
-    RECIPE is a TOML file; without it, a small network learns the real handwritten digits that
-    are shipped with edgelearn. Ctrl-C or SIGTERM leaves a checkpoint that --resume goes on from.
-    A model whose lr_schedule is infinite may stand for RECIPE: it goes on from its plateau.
+    RECIPE is a TOML file, or the name of a shipped recipe; without it, a small network learns the
+    real handwritten digits that are shipped with edgelearn. Ctrl-C or SIGTERM leaves a checkpoint
+    that --resume goes on from. A model whose lr_schedule is infinite may stand for RECIPE: it goes
+    on from its plateau.
 
     \b
     Example:
       edgelearn train
-      edgelearn train models/mnist-mlp.toml -s train.epochs=5
+      edgelearn train mnist-mlp -s train.epochs=5
       edgelearn train model.safetensors --anneal 2 --out settled.safetensors
     """
     from edgelearn.cli import _training

@@ -15,6 +15,7 @@ from edgelearn.export.c_emitter import Emitter, File, identifier, unsupported
 from edgelearn.export.c_entry import give_outputs, take_inputs
 from edgelearn.export.c_text import Helper
 from edgelearn.ir import Graph, plan_arena
+from edgelearn.passes.reorder import reorder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +137,8 @@ def to_program(
         )
     file = File(identifier(name))
     batches = {key: (batches or {}).get(key, 1) for key in graphs}
-    bound = {key: graph.bind(batches[key]) for key, graph in graphs.items()}
+    ordered = {key: reorder(graph, batches[key]) for key, graph in graphs.items()}
+    bound = {key: graph.bind(batches[key]) for key, graph in ordered.items()}
     plans = {key: plan_arena(graph) for key, graph in bound.items()}
     functions = []
     for key, graph in bound.items():

@@ -24,7 +24,6 @@ from edgelearn.export.c_writer import header_text, source_text
 from edgelearn.export.target import Draft, Lane, Options, Target
 from edgelearn.ir.graph import Graph, State
 from edgelearn.passes.fold import fold
-from edgelearn.passes.reorder import reorder
 from edgelearn.runtimes import cc
 
 
@@ -85,13 +84,13 @@ def needed(graph: Graph, outputs: tuple[str, ...]) -> Graph:
 
 
 def parts(graph: Graph, batch: int | None) -> tuple[dict[str, Graph], dict[str, int]]:
-    """Graphs by function in the order that needs the smallest arena; samples of a call of each.
+    """Graphs by function, and the samples of a call of each.
 
     A `batch` of None is 1. Where there is a ``learn``, ``predict`` takes one sample.
     """
     graphs, samples = split(graph), 1 if batch is None else batch
     batches = {"predict": 1 if "learn" in graphs else samples, "learn": samples}
-    return {name: reorder(part, batches[name]) for name, part in graphs.items()}, batches
+    return graphs, batches
 
 
 def _draft(graph: Graph, metadata: Mapping[str, str], options: Options) -> CDraft:

@@ -1,6 +1,6 @@
 """What operations on sparse matrices are in ONNX: the weights that are kept, put in their places.
 
-No runtime here computes on sparse weights, so what can be small is the file. The place of every
+No runtime of ONNX computes on sparse weights, so what can be small is the file. The place of every
 block is 16 bits, counted over the whole matrix in pieces of 65,536 blocks; ops that every runtime
 has put weights there (`ScatterND`), or take the gradient from there (`Gather`). Where the weights
 are constants, a runtime does that once, when it loads the file. `sparse_initializer` would say the

@@ -12,6 +12,8 @@ from typing_extensions import assert_never
 from edgelearn.arrays import Shape
 from edgelearn.errors import UnsupportedOp
 from edgelearn.export.tflite_emit_chance import keep
+from edgelearn.export.tflite_emit_integer import integer_product
+from edgelearn.export.tflite_emit_pool import pool2d
 from edgelearn.export.tflite_emit_quant import (
     cast,
     dequantize,
@@ -24,7 +26,6 @@ from edgelearn.export.tflite_emit_spatial import (
     add_conv_outer,
     conv2d,
     conv_transpose2d,
-    pool2d,
 )
 from edgelearn.export.tflite_emitter import Emitter
 from edgelearn.ir.graph import Node
@@ -90,10 +91,14 @@ def emit(e: Emitter, node: Node) -> None:
                 got=f"{name!r}, {e.specs[name]}",
                 fix="export to .onnx, or put axes together before this layer",
             )
-    if node.output in e.absorbed:
+    if node.output in e.forms.skipped:
         return
     e.begin(node.output)
-    e.end(_made(e, node))
+    product = e.forms.products.get(node.output)
+    if product is None:
+        e.end(_made(e, node))
+    else:
+        e.end(integer_product(e, product, e.specs[node.output].shape))
 
 
 def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
@@ -164,10 +169,11 @@ def _made(e: Emitter, node: Node) -> int:  # noqa: C901, PLR0912  one arm an op
 def _matmul(e: Emitter, op: MatMul, names: tuple[str, ...], shape: Shape) -> int:
     """Weights that no run changes are stored as FULLY_CONNECTED reads them: outputs first."""
     a, b = names
-    constant = e.absorbed[b].constant if b in e.absorbed else b
+    integer = e.forms.absorbed.get(b)
+    constant = b if integer is None else integer.constant
     if constant in e.constants and not op.transpose_a:
         w = e.constants[constant] if op.transpose_b else e.constants[constant].T
-        stored = integers(e, b, w) if b in e.absorbed else e.constant(w, f"{b}/outputs_first")
+        stored = integers(e, b, w) if integer else e.constant(w, f"{b}/outputs_first")
         options, inputs = schema.FullyConnectedOptionsT(), [e.read(a), stored]
         return rescaled(e, b, e.make("FULLY_CONNECTED", inputs, shape, options, version=6))
     options = _products(adj_x=op.transpose_a, adj_y=op.transpose_b)

@@ -6,56 +6,26 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
 
 from edgelearn.arrays import Array, Shape
-from edgelearn.export.tflite_emitter import TYPES, Absorbed, Emitter
-from edgelearn.ir.graph import Graph
+from edgelearn.export.tflite_emitter import TYPES, Emitter
 from edgelearn.ir.interp import evaluate
-from edgelearn.ir.ops import Conv2d, Dequantize, MatMul, Op, Quantize
+from edgelearn.ir.ops import Dequantize, Quantize
 from edgelearn.ir.ops_quant import RANGES, QuantParams
 
 UNIT = QuantParams((1.0,), (0,))
 
 
-def absorbed(graph: Graph) -> dict[str, Absorbed]:
-    """Values that are what int8 constants stand for, and that only products read.
-
-    A product may read the integers themselves: what it makes takes the scale of each output.
-    """
-    found = {
-        node.output: Absorbed(node.inputs[0], node.op.params)
-        for node in graph.nodes
-        if isinstance(node.op, Dequantize)
-        and node.inputs[0] in graph.constants
-        and graph.specs[node.inputs[0]].dtype == "int8"
-        and not any(node.op.params.zero_point)
-    }
-    for name in (*graph.outputs, *(state.output for state in graph.states)):
-        found.pop(name, None)
-    for node in graph.nodes:
-        for position, name in enumerate(node.inputs):
-            if name in found and not _is_weight(node.op, position, found[name].params):
-                del found[name]
-    return found
-
-
-def _is_weight(op: Op, position: int, params: QuantParams) -> bool:
-    if isinstance(op, MatMul):
-        outputs = 0 if op.transpose_b else 1
-        return position == 1 and not op.transpose_a and params.axis in (None, outputs)
-    return isinstance(op, Conv2d) and position == 1 and params.axis in (None, 3)
-
-
 def integers(e: Emitter, name: str, stored: Array) -> int:
     """The integers of an absorbed value as `stored`; a scale an output is left to `rescaled`."""
-    params = e.absorbed[name].params
+    params = e.forms.absorbed[name].params
     one = params if params.axis is None else UNIT
-    return e.constant(stored, f"{e.absorbed[name].constant}/outputs_first", one)
+    return e.constant(stored, f"{e.forms.absorbed[name].constant}/outputs_first", one)
 
 
 def rescaled(e: Emitter, name: str, product: int) -> int:
     """What was made with `integers` of the value `name`, times the scale of each output."""
-    if name not in e.absorbed or e.absorbed[name].params.axis is None:
+    if name not in e.forms.absorbed or e.forms.absorbed[name].params.axis is None:
         return product
-    scale = e.constant(np.array(e.absorbed[name].params.scale, np.float32))
+    scale = e.constant(np.array(e.forms.absorbed[name].params.scale, np.float32))
     return e.make("MUL", [product, scale], e.shape(product), schema.MulOptionsT())
 
 
@@ -94,14 +64,8 @@ def dequantize(e: Emitter, op: Dequantize, name: str, shape: Shape) -> int:
 
 def _dequantized(e: Emitter, name: str, params: QuantParams, shape: Shape) -> int:
     """The numbers that integers stand for by one scale, which is that of their tensor."""
-    if name in e.constants:
-        integers = e.constant(e.constants[name], f"{name}/integers", params)
-    else:
-        integers = e.read(name)
-        if not e.scaled(integers, params):
-            integers = e.copied(integers, shape)
-            e.scaled(integers, params)
-    return e.make("DEQUANTIZE", [integers], shape, schema.DequantizeOptionsT(), version=2)
+    inputs, options = [e.said(name, params)], schema.DequantizeOptionsT()
+    return e.make("DEQUANTIZE", inputs, shape, options, version=2)
 
 
 def cast(e: Emitter, a: int, shape: Shape, dtype: str) -> int:

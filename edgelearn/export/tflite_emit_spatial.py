@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
@@ -18,7 +17,6 @@ from edgelearn.ir.ops_spatial import (
     ConvTranspose2d,
     Pads,
     Pair,
-    Pool2d,
 )
 
 OHWI = (3, 0, 1, 2)
@@ -26,26 +24,39 @@ OHWI = (3, 0, 1, 2)
 CHWN = (3, 1, 2, 0)
 """With samples in the place of channels, a convolution sums over samples."""
 ZERO = np.array(0, np.float32)
-POOL = {"max": "MAX_POOL_2D", "avg": "AVERAGE_POOL_2D"}
+
+
+class Sliding(NamedTuple):
+    """How a convolution goes over an image: the operator, what it reads, and its filters' shape."""
+
+    x: int
+    code: str
+    options: Any
+    version: int
+    filters: Shape
+    """Of one output of many channels where every channel is a group, else ()."""
+
+
+def sliding(e: Emitter, op: Conv2d, x: int, kernel: Shape, shape: Shape) -> Sliding:
+    """`Conv2d` of the tensor `x`: a grouped convolution, or a depthwise one."""
+    x, padding = padded(e, x, op.pads, op.strides, _spans(kernel, op.dilations))
+    if op.groups == 1 or op.groups != e.shape(x)[3]:
+        options = schema.Conv2DOptionsT()
+        slide(options, padding, op.strides, op.dilations)
+        return Sliding(x, "CONV_2D", options, 1 if op.groups == 1 else 6, ())
+    options = schema.DepthwiseConv2DOptionsT()
+    options.depthMultiplier = shape[3] // op.groups
+    slide(options, padding, op.strides, op.dilations)
+    version = 1 if op.dilations == (1, 1) else 2
+    return Sliding(x, "DEPTHWISE_CONV_2D", options, version, (1, *kernel, shape[3]))
 
 
 def conv2d(e: Emitter, op: Conv2d, names: tuple[str, ...], shape: Shape) -> int:
-    """`Conv2d`: a grouped convolution, or a depthwise one where every channel is a group."""
+    """`Conv2d` of numbers."""
     x, w = e.read(names[0]), names[1]
-    kernel = e.specs[w].shape[:2]
-    spans = _spans(kernel, op.dilations)
-    x, padding = _padded(e, x, op.pads, op.strides, spans)
-    options: Any
-    if op.groups > 1 and op.groups == e.shape(x)[3]:
-        filters = (1, *kernel, shape[3])
-        options = schema.DepthwiseConv2DOptionsT()
-        options.depthMultiplier = shape[3] // op.groups
-        _slide(options, padding, op.strides, op.dilations)
-        version = 1 if op.dilations == (1, 1) else 2
-        inputs = [x, _filters(e, w, filters), _no_bias(e, shape)]
-        made = e.make("DEPTHWISE_CONV_2D", inputs, shape, options, version=version)
-    else:
-        made = _convolution(e, op, [x, _filters(e, w, ())], shape, padding)
+    window = sliding(e, op, x, e.specs[w].shape[:2], shape)
+    inputs = [window.x, _filters(e, w, window.filters), _no_bias(e, shape)]
+    made = e.make(window.code, inputs, shape, window.options, version=window.version)
     return rescaled(e, w, made)
 
 
@@ -78,7 +89,7 @@ def add_conv_outer(e: Emitter, op: AddConvOuter, names: tuple[str, ...], shape: 
     errors = e.transposed(d, CHWN)
     swapped = Conv2d(op.dilations, op.pads, op.strides, op.groups)
     spans = _spans(e.shape(errors)[1:3], op.strides)
-    image, padding = _padded(e, image, op.pads, (), spans)
+    image, padding = padded(e, image, op.pads, (), spans)
     places = [
         (size - span) // step + 1
         for size, span, step in zip(e.shape(image)[1:3], spans, op.dilations, strict=True)
@@ -91,40 +102,9 @@ def add_conv_outer(e: Emitter, op: AddConvOuter, names: tuple[str, ...], shape: 
     return e.make("ADD", [w, gradient], shape, schema.AddOptionsT())
 
 
-def pool2d(e: Emitter, op: Pool2d, x: int, shape: Shape) -> int:
-    """`Pool2d`. Padding that is not SAME is made before, and a mean is corrected for it."""
-    options = schema.Pool2DOptionsT()
-    options.filterHeight, options.filterWidth = op.kernel
-    inner = e.shape(x)[1:3]
-    dtype = e.dtype(x)
-    fill = np.array(0 if op.kind == "avg" else _lowest(dtype), dtype)
-    x, padding = _padded(e, x, op.pads, op.strides, op.kernel, fill)
-    _slide(options, padding, op.strides)
-    version = 1 if dtype == "float32" else 2
-    pooled = e.make(POOL[op.kind], [x], shape, options, dtype=dtype, version=version)
-    if op.kind == "max" or e.shape(x)[1:3] == inner:
-        return pooled
-    whole = np.float32(math.prod(op.kernel)) / _real_elements(op, inner, shape[1:3])
-    return e.make("MUL", [pooled, e.constant(whole)], shape, schema.MulOptionsT())
-
-
-def _lowest(dtype: str) -> float:
-    return -math.inf if dtype == "float32" else np.iinfo(dtype).min
-
-
-def _real_elements(op: Pool2d, size: Shape, places: Shape) -> Array:
-    """How many elements of each window are no padding: (1, places, 1)."""
-    counts = []
-    for axis in (0, 1):
-        start = np.arange(places[axis]) * op.strides[axis] - op.pads[axis]
-        stop = np.minimum(start + op.kernel[axis], size[axis])
-        counts.append((stop - np.maximum(start, 0)).astype(np.float32))
-    return np.multiply.outer(counts[0], counts[1])[None, :, :, None]
-
-
 def _convolution(e: Emitter, op: Conv2d, inputs: Sequence[int], shape: Shape, padding: int) -> int:
     options = schema.Conv2DOptionsT()
-    _slide(options, padding, op.strides, op.dilations)
+    slide(options, padding, op.strides, op.dilations)
     inputs = [*inputs, _no_bias(e, shape)]
     return e.make("CONV_2D", inputs, shape, options, version=1 if op.groups == 1 else 6)
 
@@ -134,7 +114,7 @@ def _no_bias(e: Emitter, shape: Shape) -> int:
     return e.constant(np.zeros(shape[-1], np.float32))
 
 
-def _slide(options: Any, padding: int, strides: Pair, dilations: Pair | None = None) -> None:
+def slide(options: Any, padding: int, strides: Pair, dilations: Pair | None = None) -> None:
     options.padding = padding
     options.strideH, options.strideW = strides
     if dilations is not None:
@@ -146,7 +126,7 @@ def _spans(kernel: Shape, dilations: Pair) -> Pair:
     return down, across
 
 
-def _padded(
+def padded(
     e: Emitter, x: int, pads: Pads, strides: Pair | tuple[()], spans: Pair, value: Array = ZERO
 ) -> tuple[int, int]:
     """`x` ready for a window of `spans`, and the padding that the operator itself must do.
@@ -202,7 +182,9 @@ def _pad(e: Emitter, x: int, pads: Sequence[Pair], value: Array = ZERO) -> int:
     shape = tuple(d + sum(pair) for d, pair in zip(e.shape(x), pads, strict=True))
     amounts = e.constant(np.array(pads, np.int32))
     if value == 0:
-        return e.make("PAD", [x, amounts], shape, schema.PadOptionsT(), dtype=e.dtype(x))
+        made = e.make("PAD", [x, amounts], shape, schema.PadOptionsT(), dtype=e.dtype(x))
+        e.alike(made, x)  # then it is what stands for 0 that is put around
+        return made
     inputs = [x, amounts, e.constant(value)]
     return e.make("PADV2", inputs, shape, schema.PadV2OptionsT(), dtype=e.dtype(x))
 
@@ -240,8 +222,8 @@ def _filters(e: Emitter, name: str, shape: Shape) -> int:
     def arranged(value: Array) -> Array:
         return value.reshape(shape) if shape else value.transpose(OHWI)
 
-    if name in e.absorbed:
-        stored = integers(e, name, arranged(e.constants[e.absorbed[name].constant]))
+    if name in e.forms.absorbed:
+        stored = integers(e, name, arranged(e.constants[e.forms.absorbed[name].constant]))
         options = schema.DequantizeOptionsT()
         return e.make("DEQUANTIZE", [stored], e.shape(stored), options, version=2)
     if name in e.constants:

@@ -5,14 +5,15 @@ The schema comes with the runtime, so that no TensorFlow is needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file makes TFLite
 
 from edgelearn.arrays import Array, Shape
+from edgelearn.export.tflite_forms import Forms
+from edgelearn.export.tflite_scales import scales_of
 from edgelearn.ir.graph import Graph
 from edgelearn.ir.ops_quant import QuantParams
 
@@ -36,14 +37,6 @@ def new_tensor(name: str, shape: Shape, dtype: str, buffer: int) -> Any:
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class Absorbed:
-    """A value that products read as the integers of a constant."""
-
-    constant: str
-    params: QuantParams
-
-
 class Emitter:
     """The parts of one model, as they are made; a tensor is known by its index.
 
@@ -51,13 +44,13 @@ class Emitter:
     ----------
     graph : Graph
         Bound: shapes in a TFLite file are fixed.
-    absorbed : mapping of str to Absorbed
-        Values that no operator makes.
+    forms : Forms
+        Which of its nodes become one operator.
     """
 
-    def __init__(self, graph: Graph, absorbed: Mapping[str, Absorbed]) -> None:
+    def __init__(self, graph: Graph, forms: Forms) -> None:
         self.specs = graph.specs
-        self.absorbed = absorbed
+        self.forms = forms
         self.constants = graph.constants
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
@@ -66,21 +59,23 @@ class Emitter:
         self._known_codes: dict[tuple[int, int], int] = {}
         self._known_buffers: dict[bytes, int] = {}
         self._known_constants: dict[tuple[str, Shape, int, QuantParams | None], int] = {}
-        self._known_scales: dict[int, tuple[tuple[float, ...], tuple[int, ...]]] = {}
+        self._known_scales: dict[int, QuantParams] = {}
         self._values: dict[str, int] = {}
+        self._scales = scales_of(graph)
         self._once: dict[str, int] = {}
         self._scope = ""
 
     def source(self, name: str) -> int:
         """The tensor of a value that the caller feeds."""
         spec = self.specs[name]
-        self._values[name] = self.tensor(name, spec.shape, spec.dtype)
+        self._keep(name, self.tensor(name, spec.shape, spec.dtype))
         return self._values[name]
 
     def read(self, name: str) -> int:
         """The tensor of a value of the Graph; a constant is stored when it is first read."""
         if name not in self._values:
-            self._values[name] = self.constant(self.constants[name], name)
+            value = self.constants[name]
+            self._values[name] = self.constant(value, name, self._scales.get(name))
         return self._values[name]
 
     def begin(self, name: str) -> None:
@@ -92,7 +87,12 @@ class Emitter:
         made = any(index in operator.outputs for operator in self.operators[-1:])
         if made:
             self.tensors[index].name = self._scope
-        self._values[self._scope] = index
+        self._keep(self._scope, index)
+
+    def _keep(self, name: str, index: int) -> None:
+        self._values[name] = index
+        if name in self._scales:
+            self.scaled(index, self._scales[name])
 
     def tensor(self, name: str, shape: Shape, dtype: str, buffer: int = 0) -> int:
         """A new tensor."""
@@ -113,14 +113,30 @@ class Emitter:
 
     def scaled(self, index: int, params: QuantParams) -> bool:
         """Say what the integers of a tensor stand for; False if it says something else already."""
-        tensor, key = self.tensors[index], (params.scale, params.zero_point)
-        if self._known_scales.setdefault(index, key) != key:
+        tensor = self.tensors[index]
+        if self._known_scales.setdefault(index, params) != params:
             return False
         made = schema.QuantizationParametersT()
         made.scale = np.array(params.scale, np.float32)
         made.zeroPoint = np.array(params.zero_point, np.int64)
+        made.quantizedDimension = params.axis or 0
         tensor.quantization = made
         return True
+
+    def alike(self, index: int, source: int) -> None:
+        """The integers of a tensor stand for what those of another do, if that is known."""
+        if source in self._known_scales:
+            self.scaled(index, self._known_scales[source])
+
+    def said(self, name: str, params: QuantParams) -> int:
+        """The integers of a value, as a tensor that says what they stand for."""
+        if name in self.constants:
+            return self.constant(self.constants[name], f"{name}/integers", params)
+        index = self.read(name)
+        if not self.scaled(index, params):
+            index = self.copied(index, self.shape(index))
+            self.scaled(index, params)
+        return index
 
     def buffer(self, content: bytes) -> int:
         """A buffer that holds `content`; equal ones are stored once."""

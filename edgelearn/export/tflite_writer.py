@@ -15,8 +15,8 @@ import flatbuffers  # noqa: TID251  this file writes TFLite
 from ai_edge_litert import schema_py_generated as schema  # noqa: TID251  this file writes TFLite
 
 from edgelearn.export.tflite_emit import emit
-from edgelearn.export.tflite_emit_quant import absorbed
 from edgelearn.export.tflite_emitter import Emitter, new_tensor
+from edgelearn.export.tflite_forms import forms_of
 from edgelearn.ir.graph import Graph
 
 FILE_IDENTIFIER = b"TFL3"
@@ -89,7 +89,7 @@ def to_bytes(graph: Graph, *, batch: int = 1, metadata: Mapping[str, str] | None
     if names.states:
         found["edgelearn.states"] = json.dumps(names.states)
     bound = graph.bind(batch)
-    e = Emitter(bound, absorbed(bound))
+    e = Emitter(bound, forms_of(bound))
     main = _main(e, bound)
     model = schema.ModelT()
     model.version, model.description = SCHEMA_VERSION, "edgelearn"

@@ -1,18 +1,16 @@
-"""The only import of Numba: compile flags, and where compiled code is kept."""
+"""The only import of Numba, and its compile flags."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import numba  # noqa: TID251  the one place
 import numpy as np
 from numpy.typing import NDArray
+
+from edgelearn.kernels._cache import cache_folder
 
 F32: TypeAlias = NDArray[np.float32]
 Labels: TypeAlias = NDArray[np.int64]
@@ -23,26 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _digest() -> str:
-    """A name for the sources of all kernels: Numba does not see a callee change in another file."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(s.read_bytes() for s in sources)).hexdigest()[:16]
-
-
-def _cache_folder() -> Path:
-    """A writable folder for compiled code: the user's cache, else a private temporary one."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
-    folder = Path(home) / "edgelearn" / "kernels" / _digest()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    return Path(tempfile.mkdtemp(prefix="edgelearn-kernels-"))
-
-
-_FOLDER = _cache_folder()
+_FOLDER = cache_folder()
 
 
 @contextlib.contextmanager

@@ -89,58 +89,54 @@ def add_outer(starts: U32, index: U16, x: F32, d: F32, values: F32) -> None:
 
 
 @packed_kernel
-def _block_one(starts: U32, index: U16, values: F32, row: F32, z: F32) -> None:
-    """Onto `z`: the product of one sample with blocks of four."""
-    for j in range(np.uint32(z.size)):
-        a = b = c = d = e = f = g = h = z.dtype.type(0)
-        k, end = starts[j], starts[j + ONE]
-        for _ in range((end - k) // TWO):
-            v, i, o = FOUR * k, FOUR * index[k], FOUR * index[k + ONE]
-            a += values[v] * row[i]
-            b += values[v + ONE] * row[i + ONE]
-            c += values[v + TWO] * row[i + TWO]
-            d += values[v + THREE] * row[i + THREE]
-            e += values[v + FOUR] * row[o]
-            f += values[v + FIVE] * row[o + ONE]
-            g += values[v + SIX] * row[o + TWO]
-            h += values[v + SEVEN] * row[o + THREE]
-            k += TWO
-        if k < end:
-            v, i = FOUR * k, FOUR * index[k]
-            a += values[v] * row[i]
-            b += values[v + ONE] * row[i + ONE]
-            c += values[v + TWO] * row[i + TWO]
-            d += values[v + THREE] * row[i + THREE]
-        z[j] = ((a + e) + (b + f)) + ((c + g) + (d + h))
-
-
-@packed_kernel
 def _block_two(starts: U32, index: U16, values: F32, x: F32, z: F32) -> None:
-    """Onto `z`: the product of two samples with blocks of four."""
-    p, q = x[0], x[1]
-    for j in range(np.uint32(z.shape[1])):
-        a = b = c = d = e = f = g = h = z.dtype.type(0)
-        for k in range(starts[j], starts[j + ONE]):
-            v, i = FOUR * k, FOUR * index[k]
-            a += values[v] * p[i]
-            b += values[v + ONE] * p[i + ONE]
-            c += values[v + TWO] * p[i + TWO]
-            d += values[v + THREE] * p[i + THREE]
-            e += values[v] * q[i]
-            f += values[v + ONE] * q[i + ONE]
-            g += values[v + TWO] * q[i + TWO]
-            h += values[v + THREE] * q[i + THREE]
-        z[0, j], z[1, j] = (a + b) + (c + d), (e + f) + (g + h)
+    """Onto `z`: the products of pairs of samples with blocks of four; not of a last one."""
+    for n in range(0, x.shape[0] // 2 * 2, 2):
+        p, q = x[n], x[n + 1]
+        for j in range(np.uint32(z.shape[1])):
+            a = b = c = d = e = f = g = h = z.dtype.type(0)
+            for k in range(starts[j], starts[j + ONE]):
+                v, i = FOUR * k, FOUR * index[k]
+                a += values[v] * p[i]
+                b += values[v + ONE] * p[i + ONE]
+                c += values[v + TWO] * p[i + TWO]
+                d += values[v + THREE] * p[i + THREE]
+                e += values[v] * q[i]
+                f += values[v + ONE] * q[i + ONE]
+                g += values[v + TWO] * q[i + TWO]
+                h += values[v + THREE] * q[i + THREE]
+            z[n, j], z[n + 1, j] = (a + b) + (c + d), (e + f) + (g + h)
 
 
 @packed_kernel
 def block_product(starts: U32, index: U16, values: F32, x: F32, z: F32) -> None:
     """Onto `z`: ``x @ w`` of blocks of four."""
     pairs = x.shape[0] // 2 * 2
-    for n in range(0, pairs, 2):
-        _block_two(starts, index, values, x[n : n + 2], z[n : n + 2])
-    if pairs < x.shape[0]:
-        _block_one(starts, index, values, x[pairs], z[pairs])
+    if pairs > 0:
+        _block_two(starts, index, values, x, z)
+    for n in range(pairs, x.shape[0]):
+        row = x[n]
+        for j in range(np.uint32(z.shape[1])):
+            a = b = c = d = e = f = g = h = z.dtype.type(0)
+            k, end = starts[j], starts[j + ONE]
+            for _ in range((end - k) // TWO):
+                v, i, o = FOUR * k, FOUR * index[k], FOUR * index[k + ONE]
+                a += values[v] * row[i]
+                b += values[v + ONE] * row[i + ONE]
+                c += values[v + TWO] * row[i + TWO]
+                d += values[v + THREE] * row[i + THREE]
+                e += values[v + FOUR] * row[o]
+                f += values[v + FIVE] * row[o + ONE]
+                g += values[v + SIX] * row[o + TWO]
+                h += values[v + SEVEN] * row[o + THREE]
+                k += TWO
+            if k < end:
+                v, i = FOUR * k, FOUR * index[k]
+                a += values[v] * row[i]
+                b += values[v + ONE] * row[i + ONE]
+                c += values[v + TWO] * row[i + TWO]
+                d += values[v + THREE] * row[i + THREE]
+            z[n, j] = ((a + e) + (b + f)) + ((c + g) + (d + h))
 
 
 @packed_kernel

@@ -7,7 +7,7 @@ from the data without labels, `Streamer` reads sequences step by step, `Dropper`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -206,6 +206,9 @@ class Sparse(Layer, Protocol):
     @property
     def sparse(self) -> tuple[str, ...]:
         """Names of the parameters of which that is so."""
+
+    def scratch_size(self, in_shape: Shape, batch: int, kept: Collection[str] = ()) -> int:
+        """Elements of the work space, if of the parameters `kept` only some weights are there."""
 
 
 @runtime_checkable

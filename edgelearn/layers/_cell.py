@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -94,8 +94,11 @@ class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "b": np.zeros(wide, np.float32),
         }
 
-    def shapes(self, features: int, batch: int) -> dict[str, Shape]:
-        """Arrays of work space; those of a chunk have a row for each step of each sample."""
+    def shapes(self, features: int, batch: int, kept: Collection[str] = ()) -> dict[str, Shape]:
+        """Arrays of work space; those of a chunk have a row for each step of each sample.
+
+        Of the weights `kept` only those are there that are left.
+        """
         rows, wide = chunk_rows(batch), self.gates * self.units
         return {
             "x": (rows, features),
@@ -111,8 +114,8 @@ class Cell(Recurrent, frozen=True, forbid_unknown_fields=True, kw_only=True):
             "sofar": (batch,),
         }
 
-    def scratch_size(self, in_shape: Shape, batch: int) -> int:
-        shapes = self.shapes(self.features(in_shape), batch)
+    def scratch_size(self, in_shape: Shape, batch: int, kept: Collection[str] = ()) -> int:
+        shapes = self.shapes(self.features(in_shape), batch, kept)
         return sum(math.prod(shape) for shape in shapes.values())
 
     def forward(self, params: Params, x: F32, out: F32, scratch: F32) -> Trace[F32]:
@@ -147,7 +150,7 @@ class Pass:
     def __init__(self, cell: Cell, params: Params, x: F32, out: F32, scratch: F32) -> None:
         self.cell, self.params, self.x, self.out = cell, params, x, out
         self.features = cell.features(x.shape[1:])
-        shapes = cell.shapes(self.features, len(x))
+        shapes = cell.shapes(self.features, len(x), places_of(params))
         self.space = dict(zip(shapes, cut(scratch, *shapes.values()), strict=True))
         for key in ("states", "total", "sofar"):
             self.space[key][:] = 0

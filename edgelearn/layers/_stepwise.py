@@ -9,6 +9,7 @@ weight moves: one more array of the size of the weights.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -48,13 +49,14 @@ class Stepwise(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def collects(self, in_shape: Shape, batch: int) -> bool:
         return in_shape[0] > chunk_steps(batch)
 
-    def shapes(self, features: int, batch: int) -> dict[str, Shape]:
+    def shapes(self, features: int, batch: int, kept: Collection[str] = ()) -> dict[str, Shape]:
         wide = self.gates * self.units
+        whole = [n for key, n in (("w", features), ("u", self.fed_size())) if key not in kept]
         return {
-            **super().shapes(features, batch),
+            **super().shapes(features, batch, kept),
             "lengths": (batch,),
             "weights": (chunk_rows(batch),),
-            "block": (block_size(max(features, self.fed_size()), wide),),
+            "block": (block_size(max(whole, default=0), wide),),
         }
 
     def learn(self, params: Params, x: F32, out: F32, lesson: Lesson) -> Trace[F32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Annotated, ClassVar, Final
 
 import msgspec
@@ -65,8 +66,10 @@ class Dense(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def view(self, in_shape: Shape) -> Whole:
         return Whole((self.units,))
 
-    def scratch_size(self, in_shape: Shape, batch: int) -> int:
-        return 0 if batch <= LOOP_BATCH else block_size(math.prod(in_shape), self.units)
+    def scratch_size(self, in_shape: Shape, batch: int, kept: Collection[str] = ()) -> int:
+        if batch <= LOOP_BATCH or kept:
+            return 0
+        return block_size(math.prod(in_shape), self.units)
 
     @property
     def sparse(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, ClassVar
 
 import msgspec
@@ -88,10 +89,10 @@ class Leaky(Cell, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def collects(self, in_shape: Shape, batch: int) -> bool:
         return False
 
-    def shapes(self, features: int, batch: int) -> dict[str, Shape]:
+    def shapes(self, features: int, batch: int, kept: Collection[str] = ()) -> dict[str, Shape]:
         traced = features + self.units + 1
         return {
-            **super().shapes(features, batch),
+            **super().shapes(features, batch, kept),
             "before": (batch, self.count, traced),
             "after": (4, batch, self.units),
             "sums": (batch, traced),

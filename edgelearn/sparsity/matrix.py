@@ -17,7 +17,11 @@ from edgelearn.errors import OptionError
 from edgelearn.ir.structure import BLOCKS, Structure, fits
 
 DENSEST: Mapping[int, float] = {1: 0.125, 4: 0.2}
-"""By size of block, up to which share of stored weights the kernels are faster than BLAS."""
+"""By size of block the largest share of stored weights.
+
+With so many, product and update of a small matrix (128 units, one sample) take together about as
+long as dense ones, and less in larger matrices: ``tools/speed_sparse.py``.
+"""
 LEAST_BYTES = 1024
 """What a matrix must save to be worth two indirections."""
 

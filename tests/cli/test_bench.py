@@ -6,6 +6,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import edgelearn
@@ -22,6 +23,25 @@ method = "bp"
 train = { lr = 0.2 }
 hidden = { activation = "relu" }
 head = { lr_scale = 1.0 }
+"""
+REGRESSION = """
+name = "ink"
+dataset = {{ format = "npz", path = "{path}", target = "value" }}
+[[layers]]
+kind = "dense"
+units = 16
+loss = "mse"
+[[layers]]
+kind = "dense"
+units = 2
+activation = "linear"
+loss = "mse"
+[train]
+epochs = 3
+lr = 0.05
+[[controls]]
+name = "head only"
+method = "shallow"
 """
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -89,3 +109,23 @@ def test_each_kind_shows_an_example(ask, kind):
     done = ask("bench", kind, "--help")
     assert done.code == 0
     assert f"  edgelearn bench {kind}" in done.out.partition("Example:")[2]
+
+
+def test_errors_of_a_regression(capsys, tmp_path, ink):
+    parts = {f"{a}_{p}": getattr(ink, f"{a}_{p}") for a in "xy" for p in ("train", "test")}
+    np.savez(tmp_path / "ink.npz", **parts)
+    path = tmp_path / "recipe.toml"
+    path.write_text(REGRESSION.format(path=str(tmp_path / "ink.npz")), "utf-8")
+    rows = benched(capsys, "accuracy", path, "--seeds", 2)
+    assert [row["name"] for row in rows] == ["tpsgd", "head only"]
+    for row in rows:
+        assert row["mean"] == pytest.approx(sum(row["rmse"]) / 2)
+        assert len(row["r2"]) == 2
+        assert all(0 < value < 1 for value in row["r2"])
+    assert rows[0]["rmse"][0] != rows[0]["rmse"][1]
+    assert cli.run(["bench", "accuracy", str(path), "--seeds", "1"]) == 0
+    done = capsys.readouterr()
+    assert "errors on 539 test samples, 1 seed\n" in done.out
+    assert "RMSE" in done.out
+    assert "in 0 s" not in done.err
+    assert "tpsgd, seed 0: RMSE " in done.err

@@ -99,3 +99,13 @@ def test_files_that_are_no_models(name, content, code, message, tmp_path, capsys
     assert captured.out == ""
     assert message in captured.err
     assert path.name in captured.err
+
+
+def test_recipe_and_card_are_told_without_json(model_path, capsys):
+    capsys.readouterr()
+    assert run(["inspect", str(model_path)]) == 0
+    text = capsys.readouterr().out
+    assert "{" not in text
+    assert max(map(len, text.splitlines())) <= 140
+    for words in ("train                 epochs=3, batch=16", "dense2   dense"):
+        assert words in text

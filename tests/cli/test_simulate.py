@@ -7,11 +7,17 @@ import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from onnx_files import convolutions
 
 from edgelearn import cli
+from edgelearn.config import parse_recipe
+from edgelearn.datasets import describe
+from edgelearn.export.onnx_writer import to_bytes
+from edgelearn.lowering import to_graph
+from edgelearn.planning import blank_network
 from firmware_sim.devices import device_ids
 
 KEYS = {
@@ -103,10 +109,12 @@ def test_files_that_are_not_models(capsys, model_path, tmp_path):
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(model_path.read_bytes()[:1000])
     (tmp_path / "model.tflite").write_bytes(b"TFL3")
+    (tmp_path / "model.pb").write_bytes(b"TFL3")
     for file, code, says in (
         ("none.safetensors", 2, "edgelearn train"),
         ("none.onnx", 2, "no such file"),
-        ("model.tflite", 2, "the suffix '.tflite'"),
+        ("model.pb", 2, "the suffix '.pb'"),
+        ("model.tflite", 3, "E3001"),
         ("broken.safetensors", 3, "E3001"),
     ):
         assert cli.run(["simulate", str(tmp_path / file)]) == code, file
@@ -187,3 +195,24 @@ def test_one_device_shows_every_source(capsys):
         r"measured with ncnn, float32, threads 1: 22 networks, within .*Tencent", shown
     )
     assert cli.run(["devices", "rpi-9"]) == 2
+
+
+def test_repeated_time_steps_are_one_line(capsys, model_path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layers = [
+        {"kind": "gru", "units": 6, "masked": True},
+        {"kind": "dense", "units": 2, "activation": "softmax"},
+    ]
+    recipe = parse_recipe({"dataset": {"name": "reber"}, "layers": layers}, "recipe")
+    steps = describe(recipe.dataset).in_shape[0]
+    network = blank_network(recipe, describe(recipe.dataset))
+    Path("model.onnx").write_bytes(to_bytes(to_graph(network)))
+    assert cli.run(["simulate", "model.onnx", "--device", "stm32h743"]) == 0
+    done = capsys.readouterr().out
+    assert re.search(r"gru1/matmul x (\d+) \d+% ", done)
+    assert int(re.search(r"gru1/matmul x (\d+)", done)[1]) >= steps - 1
+    assert cli.run(["simulate", "model.onnx", "--device", "stm32h743", "--json"]) == 0
+    (report,) = json.loads(capsys.readouterr().out)
+    names = [node["name"] for node in report["nodes"]]
+    assert len(names) == len(set(names))
+    assert len(names) > steps

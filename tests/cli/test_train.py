@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 from edgelearn import modelfile, workflow
+from edgelearn.config import parse_recipe
 from edgelearn.errors import EdgelearnError
+from edgelearn.progress import Observer
 
 KEYS = [
     *("model", "recipe", "seed", "epochs", "samples", "seconds", "samples_per_second"),
@@ -477,4 +479,70 @@ def test_a_failure_while_saving_is_no_success(ask, small, here, monkeypatch):
 
 def test_json_is_one_document_also_through_a_pipe(spawn, small):
     done = spawn("train", small, "--json")
-    assert list(json.loads(done.out)) == KEYS
+    assert [key for key in json.loads(done.out) if key != "note"] == KEYS
+
+
+# Recipes by name, and what is said of a run
+
+
+def test_a_shipped_recipe_by_its_name(ask, here):
+    assert ask("train", "digits-mlp", *QUICK, "--json").json["recipe"] == "digits-mlp"
+    ask("train", "digits-mpl").refused(2, "recipe 'digits-mpl'", "fashion-cnn", "'digits-mlp'")
+    ask("train", "none.toml").refused(2, "recipe 'none.toml'", "the name of a shipped one")
+    ask("train", "digits-mlp", "-s", "train.epoch=1").refused(2, "recipe 'digits-mlp', [train]")
+    (here / "digits-mlp").mkdir()
+    ask("train", "digits-mlp").refused(2, "recipe 'digits-mlp'", "directory")
+
+
+def test_more_samples_than_there_are(ask, here):
+    done = ask("train", *QUICK, "-s", "dataset.samples=5000", "--json")
+    assert done.json["samples"] == 1258
+    assert done.err.count("note: 5,000 samples are asked for, the data has 1,258\n") == 1
+    assert "asked for" not in ask("train", *QUICK, "-s", "dataset.samples=1258").err
+
+
+@pytest.mark.parametrize(
+    ("lr", "words"),
+    [
+        (500, "it is too sure of wrong answers: a test loss of"),
+        (0.5, None),
+    ],
+)
+def test_a_run_that_did_not_learn_says_so(ask, here, lr, words):
+    recipe = "-s", f"train.lr={lr}", "-s", "train.epochs=2", "-s", "train.optimizer=sgd"
+    done = ask("train", *recipe, "--json")
+    if words is None:
+        assert "note" not in done.json
+        assert "note" not in done.err
+    else:
+        assert words in done.json["note"]
+        assert f"note: {words}" in done.err
+        assert f"another train.lr (it is {lr:g})" in done.err
+
+
+def test_labels_that_mean_nothing_are_not_learned(digits):
+    """More right answers than those of one class, but no more than luck gives."""
+    y = np.random.default_rng(3).permutation(digits.y_test)
+    model = workflow.new_model(workflow.embedded_recipe(QUICK[1:]), digits)
+    _, report = workflow.train(model, replace(digits, y_test=y), Observer())
+    assert re.match(r"it did not learn: test accuracy \d+\.\d+% is about that of", report.note)
+
+
+def test_a_regression_that_did_not_learn_says_so(ink, here):
+    layers = [{"kind": "dense", "units": 2, "activation": "linear", "loss": "mse"}]
+    tables = {"dataset": {"name": "digits"}, "layers": layers, "train": {"epochs": 1, "lr": 1e-9}}
+    model = workflow.new_model(parse_recipe(tables, "recipe"), ink)
+    _, report = workflow.train(model, ink, Observer())
+    assert report.r2 <= 0
+    assert "no better than always saying the mean" in report.note
+
+
+def test_a_termination_before_a_run_is_one_line(started, model_path):
+    """Wherever the program is: here it waits for samples."""
+    process = started("predict", "--model", model_path, "-")
+    process.stdin.write(",".join(["0"] * 64) + "\n")
+    process.stdin.flush()
+    assert process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (143, "terminated\n")

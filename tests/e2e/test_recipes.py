@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgelearn import datasets, workflow
+from edgelearn import datasets, shipped, workflow
 from edgelearn.cli import run
 from edgelearn.config import read_recipe
 from edgelearn.progress import Observer
@@ -25,6 +25,20 @@ def data_of(path, request):
 
 def test_there_are_recipes():
     assert {p.stem for p in RECIPES} >= {"digits-mlp", "mnist-mlp"}
+
+
+def test_every_recipe_is_shipped_under_its_name():
+    assert shipped.names() == [path.stem for path in RECIPES]
+    for path in RECIPES:
+        assert shipped.shipped_recipe(path.stem) == read_recipe(path)
+
+
+def test_recipes_are_part_of_the_package():
+    """`models` is the package's folder of recipes, which a wheel holds: there is no second copy."""
+    setuptools = pytest.importorskip("setuptools", reason="not installed: nothing is built here")
+    found = setuptools.find_namespace_packages(str(MODELS.parent), include=["edgelearn*"])
+    assert "edgelearn.recipes" in found
+    assert (MODELS.parent / "edgelearn" / "recipes").resolve() == MODELS
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)

@@ -21,7 +21,9 @@ from edgelearn.modelfile import Model, from_bundle, to_bundle
 from edgelearn.passes.sparsify import sparsify
 from edgelearn.rng import Stream, uniform
 
-CLASSES, STEPS = 3, 20
+CLASSES, STEPS, LR = 3, 20, 0.01
+TOLERANCE = {"sgd": ENGINE_F32, "momentum": ENGINE_F32, "adam": LR / 100}
+"""Adam's first step divides a gradient by itself: of one that is about 0 the roundings count."""
 OBJECTS = 8192
 """Bytes of Python's own objects in a step."""
 HEAD = {"kind": "dense", "units": CLASSES, "activation": "softmax"}
@@ -66,7 +68,7 @@ def learn(network, batch, steps=STEPS):
     y = np.arange(len(x), dtype=np.int64) % CLASSES
     for step in range(steps):
         rows = np.arange(step * batch, (step + 1) * batch)
-        engine.train_step(buffers, *buffers.load(x, y, rows), 0.01, network.learning())
+        engine.train_step(buffers, *buffers.load(x, y, rows), LR, network.learning())
 
 
 def held_bytes(network):
@@ -90,11 +92,11 @@ def test_what_is_left_learns_the_same(name, optimizer, batch, pattern):
     for block in network.blocks:
         for key in block.learned():
             name = f"{block.name}.{key}"
-            np.testing.assert_allclose(after[name], expected[name], atol=ENGINE_F32)
+            np.testing.assert_allclose(after[name], expected[name], atol=TOLERANCE[optimizer])
             assert not np.array_equal(after[name], before[name])
     x = uniform(7, Stream.INIT, 0, (9, *network.in_shape), 1.0)
     said = predict(network, x), predict(under_masks, x)
-    np.testing.assert_allclose(*said, atol=ENGINE_F32)
+    np.testing.assert_allclose(*said, atol=TOLERANCE[optimizer])
 
 
 @pytest.mark.parametrize("name", STACKS)

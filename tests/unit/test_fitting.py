@@ -14,10 +14,11 @@ from fitting.evaluation import baseline, leave_devices_out, leave_out, portable,
 from fitting.intervals import covered, spreads
 from fitting.measurements import Row, read_rows
 from fitting.output import device_file, transfer_file, transfers, unknown_runtimes
-from fitting.regression import PRIOR, Sample, fit_one, fit_pool
+from fitting.regression import BOARDS, Sample, fit_one, fit_pool
 from fitting.report import Findings, page
 from fitting.settings import Networks, settings
 
+PRIOR = BOARDS.prices
 NAMES = (
     *("mobilenet-v1-0.25-128", "mobilenet-v1-0.5-160", "mobilenet-v2-0.35-128"),
     *("mobilenet-v2-0.75-96", "squeezenet", "shufflenet_v2", "resnet18"),
@@ -61,7 +62,7 @@ def test_a_pool_finds_scales():
     random = np.random.default_rng(1)
     amounts = random.uniform(0.1, 1, (20, len(AMOUNTS))) / np.exp(PRIOR)
     slow, fast = amounts @ np.exp(PRIOR + 1), amounts @ np.exp(PRIOR - 1)
-    found = fit_pool({"a": Sample(amounts, slow), "b": Sample(amounts, fast)}, rounds=20)
+    found = fit_pool({"a": Sample(amounts, slow), "b": Sample(amounts, fast)}, BOARDS)
     assert found.scales["a"] - found.scales["b"] == pytest.approx(2, abs=0.05)
 
 
@@ -74,8 +75,7 @@ def test_a_held_out_network_has_no_part_in_its_prediction():
 
     def errors(given):
         found = settings(given, networks)
-        pools = whole_pools(settings(measured, networks), networks)
-        held = leave_out(found, networks, lambda name: name, pools)
+        held = leave_out(found, networks, lambda name: name)
         return {r.setting.device: r.log for r in held if r.row.network == "squeezenet"}
 
     honest, changed = errors(measured), errors(wrong)
@@ -110,7 +110,7 @@ def test_a_transfer_scales_with_the_peak_rate():
 def test_intervals_cover_what_they_promise():
     measured, networks = rows(noise=0.2)
     found = settings(measured, networks)
-    held = leave_out(found, networks, lambda name: name, whole_pools(found, networks))
+    held = leave_out(found, networks, lambda name: name)
     widths = spreads(held)
     assert set(widths) == {s.name for s in found}
     inside = np.mean([abs(r.log) <= widths[r.setting.name] for r in held])
@@ -122,7 +122,7 @@ def test_the_files_and_the_page_from_synthetic_rows():
     measured, networks = rows(noise=0.1)
     found = settings(measured, networks)
     pools = whole_pools(found, networks)
-    held = leave_out(found, networks, lambda name: name, pools)
+    held = leave_out(found, networks, lambda name: name)
     widths = spreads(held)
     fits = parse_toml(device_file(found[:1], networks, pools, widths).encode(), "fits")["fits"]
     assert fits[0]["rows"] == len(NAMES)

@@ -31,6 +31,8 @@ from edgelearn.ir.ops import (
     Reshape,
     Slice,
     Softmax,
+    SparseAddOuter,
+    SparseMatMul,
     ToInt,
     Transpose,
     Unary,
@@ -167,6 +169,8 @@ def test_tensor_spec_accepts():
 A, B, C = F((2, 3)), F((3, 4)), F((2, 4))
 IMAGE, FILTERS = F((BATCH, 8, 8, 4)), F((3, 3, 4, 6))
 LABELS, DEPTHWISE = F((BATCH,), I64), F((3, 3, 1, 4))
+STARTS, PLACES = F((5,), "int32"), F((5,), "uint8")
+"""Of a sparse matrix of 4 units and 5 weights."""
 REFUSED = [
     (MatMul(), A, A),
     (MatMul(), F((3,)), B),
@@ -180,6 +184,12 @@ REFUSED = [
     (Keep(1, 0), LABELS, F((), "int64")),
     (Keep(1, 0), A, F((), "int32")),
     (Keep(1, 0), A, F((1,), "int64")),
+    (SparseMatMul(3, 4), F((BATCH, 2)), F((5,)), STARTS, PLACES),
+    (SparseMatMul(3, 4), F((BATCH, 3)), F((6,)), STARTS, PLACES),
+    (SparseMatMul(3, 4), F((BATCH, 3)), F((5,)), F((4,), "int32"), PLACES),
+    (SparseMatMul(3, 4), F((BATCH, 3)), F((5,)), STARTS, F((5,), "int32")),
+    (SparseAddOuter(3, 4), F((5,)), F((7, 3)), F((6, 4)), STARTS, PLACES),
+    (SparseAddOuter(3, 4), F((5,)), F((7, 3)), F((7, 3)), STARTS, PLACES),
     (ApplyMask(), A, A),
     (ApplyMask(), A, F((3, 1), "uint8")),
     (ApplyMask(), LABELS, F((BATCH,), "uint8")),
@@ -300,6 +310,8 @@ ACCEPTED = [
     (AddOuter(), F((3, 4)), F((7, 3)), F((7, 4)), F((3, 4)), 84),
     (ApplyMask(), F((5, 3)), F((5, 3), "uint8"), F((5, 3)), 0),
     (Keep(1, 0), F((5, 3)), F((), "int64"), F((5, 3)), 0),
+    (SparseMatMul(3, 4), F((7, 3)), F((5,)), STARTS, PLACES, F((7, 4)), 35),
+    (SparseAddOuter(3, 4), F((5,)), F((7, 3)), F((7, 4)), STARTS, PLACES, F((5,)), 35),
     (Binary("add"), F((5, 1)), F((3,)), F((5, 3)), 0),
     (Binary("add"), F((BATCH, 3)), F(()), F((BATCH, 3)), 0),
     (Reduce("sum", (-1,), keepdims=True), F((5, 3)), F((5, 1)), 0),

@@ -16,13 +16,14 @@ from edgelearn.config import parse_recipe
 from edgelearn.controls import Control, to_control_graph, training_bytes
 from edgelearn.datasets import Dataset, Source
 from edgelearn.errors import ConfigError, DataError, DataShapeError, DataValueError, Diverged
-from edgelearn.evaluation import Fit, evaluate, predict
+from edgelearn.evaluation import evaluate, predict
 from edgelearn.exits import EarlyExits
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
 from edgelearn.lowering import to_graph, to_stream_graph, to_train_graph
 from edgelearn.normalize import Outputs
 from edgelearn.planning import blank_network
+from edgelearn.results import Fit
 from edgelearn.runtimes.onnx import run_onnx
 from edgelearn.trainer import Observer
 

@@ -18,8 +18,6 @@ from fitting.measurements import Row
 from fitting.regression import PoolFit, Sample, fit_one, fit_pool
 from fitting.settings import Networks, Setting
 
-ROUNDS, FOLD_ROUNDS = 40, 5
-"""Turns of a first fit, and of one that starts from a fit to slightly more rows."""
 LEAST_DEVICES = 3
 """A pool of fewer devices cannot tell how well it would do on another."""
 
@@ -36,7 +34,7 @@ class Residual:
 def whole_pools(settings: Sequence[Setting], networks: Networks) -> dict[object, PoolFit]:
     """The fit of every pool to all of its rows."""
     return {
-        key: fit_pool({s.name: s.sample(networks) for s in members}, rounds=ROUNDS)
+        key: fit_pool({s.name: s.sample(networks) for s in members}, members[0].prior)
         for key, members in by_pool(settings).items()
     }
 
@@ -52,17 +50,16 @@ def leave_out(
     settings: Sequence[Setting],
     networks: Networks,
     unit: Callable[[str], str],
-    pools: dict[object, PoolFit],
 ) -> list[Residual]:
     """Predictions of rows whose `unit` (the network itself, or its family) the fit has not seen."""
     found = []
-    for key, members in by_pool(settings).items():
+    for members in by_pool(settings).values():
         for held in sorted({unit(row.network) for s in members for row in s.rows}):
             kept = {s.name: tuple(r for r in s.rows if unit(r.network) != held) for s in members}
             samples = {s.name: s.sample(networks, kept[s.name]) for s in members if kept[s.name]}
             if not samples:
                 continue
-            fitted = fit_pool(samples, rounds=FOLD_ROUNDS, start=pools[key].profile)
+            fitted = fit_pool(samples, members[0].prior)
             for setting in members:
                 if setting.name in samples:
                     rows = tuple(r for r in setting.rows if unit(r.network) == held)
@@ -95,7 +92,7 @@ def leave_devices_out(members: list[Setting], networks: Networks) -> list[Residu
         kept = [s for s in members if s.device != held]
         if not kept:
             continue
-        fitted = fit_pool({s.name: s.sample(networks) for s in kept}, rounds=ROUNDS // 2)
+        fitted = fit_pool({s.name: s.sample(networks) for s in kept}, kept[0].prior)
         for setting in members:
             same = [s for s in kept if runtime_family(s) == runtime_family(setting)]
             if setting.device == held and len({s.device for s in same}) >= LEAST_DEVICES - 1:
@@ -109,7 +106,7 @@ def leave_runtimes_out(members: list[Setting], networks: Networks) -> list[Resid
     for held in sorted({runtime_family(s) for s in members}):
         kept = [s for s in members if runtime_family(s) != held]
         if kept:
-            fitted = fit_pool({s.name: s.sample(networks) for s in kept}, rounds=ROUNDS // 2)
+            fitted = fit_pool({s.name: s.sample(networks) for s in kept}, kept[0].prior)
             prices = portable(kept, fitted)
             for setting in members:
                 if runtime_family(setting) == held:

@@ -98,7 +98,7 @@ def unknown_runtimes(
         errors = [abs(r.log) for r in tested if (r.setting.cpu_class == "mcu") == on_mcu]
         if not errors:
             continue
-        fitted = fit_pool({s.name: s.sample(networks) for s in group}, rounds=20)
+        fitted = fit_pool({s.name: s.sample(networks) for s in group}, group[0].prior)
         facts = _facts(ANY_RUNTIME, group, networks, upper(np.array(errors)))
         found.append((facts, portable(group, fitted)))
     return found, tested

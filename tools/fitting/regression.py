@@ -13,20 +13,52 @@ NOISE = 0.08
 neighbouring versions of one runtime differ by as much."""
 ROBUST = 0.15
 """From this difference of logarithms on, an error counts as its size and not its square."""
-DEVICE_SPREAD = 0.5
-"""How far, in logarithms, prices of one device lie from those of its pool."""
-PRIOR_SPREAD = 1.5
-"""How far prices of a pool lie from the prior."""
-PRIOR = np.log(
-    [
-        4.5, 1.8, 4.5, 6, 3, 7.5, 4.5,  # a multiply-accumulate
-        4.5, 4.5, 4.5, 1.5, 1.5,  # a byte
-        15, 3, 1.5,  # a transformed element, an unaligned multiply-accumulate
-        1.5e5,  # a start
-    ]
+ROUNDS, SETTLED = 200, 2e-3
+"""At most so many turns between prices of settings and what they share; fewer if no price of
+the profile moves by more. Every fit starts from the same prior: one that started from a fit to all
+rows would know what is held out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """Prices before any measurement, in operations at the peak rate; only relations matter.
+
+    `spread` says how far, in logarithms, those of a pool lie from them, `device_spread` how far
+    those of one setting from its pool's.
+    """
+
+    prices: Array
+    spread: float
+    device_spread: float
+
+
+BOARDS = Prior(
+    np.log(
+        [
+            4.5, 1.8, 4.5, 6, 3, 7.5, 4.5,  # a multiply-accumulate: 2 at best, Winograd's less
+            4.5, 4.5, 4.5, 1.5, 1.5,  # a byte
+            15, 3, 1.5,  # a transformed element, an unaligned multiply-accumulate
+            1.5e5,  # a start
+        ]
+    ),
+    spread=1.5,
+    device_spread=0.5,
 )  # fmt: skip
-"""In operations at the peak rate, of which a multiply-accumulate needs 2 at best (Winograd's
-algorithm less): chosen before any fit. Only the relations matter, a pool finds its scale."""
+MICROCONTROLLERS = Prior(
+    np.log(
+        [
+            # As many instructions CMSIS-NN's kernels need, counted under emulation: 2.2 to 2.4
+            # for dense layers and convolutions, about 8 for depthwise ones. No Winograd.
+            2.4, 2.4, 2.4, 4.8, 2.4, 8, 2.4,
+            1, 1, 1, 0.25, 0.25,
+            0.01, 0.1, 0.05,
+            3000,
+        ]
+    ),
+    # Stiff, for most engines were measured with four networks that are all of other kinds.
+    spread=0.3,
+    device_spread=0.2,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +117,23 @@ def _normal_equations(
     return matrix, slopes.T @ (weight * error) + (prices - prior) / spread**2
 
 
-def fit_pool(samples: dict[str, Sample], *, rounds: int, start: Array | None = None) -> PoolFit:
+def fit_pool(samples: dict[str, Sample], prior: Prior) -> PoolFit:
     """Settings that share a profile of prices up to a factor each; by turns until they settle."""
-    profile = PRIOR.copy() if start is None else start.copy()
+    profile = prior.prices.copy()
     scales = {
         name: float(np.median(np.log(s.seconds) - np.log(s.amounts @ np.exp(profile))))
         for name, s in samples.items()
     }
     prices: dict[str, Array] = {}
-    weight = len(samples) / DEVICE_SPREAD**2
-    for _ in range(rounds):
+    weight = len(samples) / prior.device_spread**2
+    for _ in range(ROUNDS):
         for name, sample in samples.items():
-            prior = profile + scales[name]
-            prices[name] = fit_one(sample, prior, DEVICE_SPREAD, prices.get(name))
+            expected = profile + scales[name]
+            prices[name] = fit_one(sample, expected, prior.device_spread, prices.get(name))
             scales[name] = float(np.mean(prices[name] - profile))
         mean = np.mean([prices[name] - scales[name] for name in samples], axis=0)
-        profile = (mean * weight + PRIOR / PRIOR_SPREAD**2) / (weight + 1 / PRIOR_SPREAD**2)
+        before = profile
+        profile = (mean * weight + prior.prices / prior.spread**2) / (weight + prior.spread**-2)
+        if np.abs(profile - before).max() < SETTLED:
+            break
     return PoolFit(profile, scales, prices)

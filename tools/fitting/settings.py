@@ -15,7 +15,7 @@ from firmware_sim.costs import Precision, amounts
 from firmware_sim.devices import device_ids, read_device
 from firmware_sim.workload import Kernel, kernels
 from fitting.measurements import Row
-from fitting.regression import Sample
+from fitting.regression import BOARDS, MICROCONTROLLERS, Prior, Sample
 from reference_networks import network
 
 LEAST_ROWS = 4
@@ -87,6 +87,10 @@ class Setting:
         """Settings that share a profile of prices; microcontrollers do over all runtimes."""
         runtime = "mcu" if self.cpu_class == "mcu" else family(self.runtime)
         return runtime, self.cpu_class, self.precision, self.threads > 1
+
+    @property
+    def prior(self) -> Prior:
+        return MICROCONTROLLERS if self.cpu_class == "mcu" else BOARDS
 
     def sample(self, networks: Networks, rows: tuple[Row, ...] | None = None) -> Sample:
         """Amounts in `rates`, and seconds."""
