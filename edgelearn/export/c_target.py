@@ -109,7 +109,7 @@ def _draft(graph: Graph, metadata: Mapping[str, str], options: Options) -> CDraf
 def _lanes(draft: Draft) -> Iterator[Lane]:
     assert isinstance(draft, CDraft)  # noqa: S101  what `_draft` makes
     program, command = draft.program, cc.compiler()
-    assert program is not None  # noqa: S101
+    assert program is not None  # noqa: S101  a draft of C has one
     with tempfile.TemporaryDirectory() as folder:
         files = {
             f"{program.name}.c": draft.content.decode(),
