@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgelearn.arrays import Array
-from edgelearn.engine import Buffers, input_of
+from edgelearn.buffers import Buffers
+from edgelearn.engine import input_of
 from edgelearn.network import Network
 from edgelearn.wiring import SAMPLE
 

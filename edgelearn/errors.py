@@ -153,7 +153,7 @@ class UnsupportedOp(NotEvaluated):
 
 
 class MissingRuntime(NotEvaluated):
-    """A library that this command needs is not installed, or its versions do not fit."""
+    """A library or program that this command needs is not installed, or its versions do not fit."""
 
     code = "E3003"
 

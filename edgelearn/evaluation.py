@@ -9,7 +9,8 @@ import numpy as np
 
 from edgelearn.arrays import F32, Array
 from edgelearn.block import Block
-from edgelearn.engine import Buffers, forward
+from edgelearn.buffers import Buffers
+from edgelearn.engine import forward
 from edgelearn.errors import Diverged
 from edgelearn.network import Network
 from edgelearn.normalize import Outputs

@@ -7,25 +7,19 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import numpy as np
 
-from edgelearn.arrays import F32, Array
 from edgelearn.config import TrainConfig
 from edgelearn.datasets import Dataset
-from edgelearn.engine import Buffers, train_step
 from edgelearn.evaluation import evaluate
+from edgelearn.gradients import local_gradients
 from edgelearn.holdout import split
 from edgelearn.masking import PruneConfig, choose_masks, masked, matrices, ready, wanted_sparsity
 from edgelearn.network import Network
-from edgelearn.optimizers import OPTIMIZERS
 from edgelearn.progress import EpochReport, Observer, Standing
-from edgelearn.rng import Stream, permutation
 from edgelearn.sparsity.masks import sparsity_of
 from edgelearn.sparsity.regrowth import exchanged, exchanged_share
 from edgelearn.sparsity.schedules import sparsities
 from edgelearn.stopping import Best
 from edgelearn.trainer import fit
-
-GRADIENT_BATCHES = 32
-"""How many batches say where weights would help."""
 
 
 class PrunedEpoch(msgspec.Struct, frozen=True):
@@ -211,30 +205,6 @@ def retraining(train: TrainConfig, epochs: int) -> TrainConfig:
     no weights are kept from an epoch that had more of them.
     """
     return msgspec.structs.replace(train, epochs=epochs, schedule="simultaneous", patience=None)
-
-
-def local_gradients(network: Network, x: Array, y: Array, batch: int) -> dict[str, F32]:
-    """The gradient of the local losses by all that the blocks learn, those under masks too.
-
-    A mean over at most `GRADIENT_BATCHES` batches, the later ones weighing more: what momentum
-    remembers, at a learning rate of 0. Nothing in `network` changes.
-    """
-    momentum = OPTIMIZERS["momentum"]
-    blocks = [
-        replace(block, moments=momentum.moments(block.learned()) if block.readout else {})
-        for block in network.blocks
-    ]
-    watched = replace(network, optimizer=momentum, blocks=tuple(blocks))
-    buffers = Buffers(watched, batch)
-    order = permutation(0, Stream.START, 1, len(x))[: GRADIENT_BATCHES * batch]
-    for start in range(0, len(order), batch):
-        loaded = buffers.load(x, y, order[start : start + batch])
-        train_step(buffers, *loaded, 0.0, network.learning())
-    return {
-        f"{block.name}.{key}": block.moments[f"{key}.velocity"]
-        for block in blocks
-        for key in block.learned()
-    }
 
 
 def _report(run: _Run, before: float | None, after: float | None) -> PruneReport:

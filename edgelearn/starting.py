@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from edgelearn.arrays import F32, Array
 from edgelearn.block import Block
-from edgelearn.engine import Buffers, input_of, working_set_bytes
+from edgelearn.buffers import Buffers
+from edgelearn.engine import input_of, working_set_bytes
 from edgelearn.layers import Starter
 from edgelearn.network import Network
 from edgelearn.rng import Stream, permutation

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgelearn.arrays import Array
+from edgelearn.buffers import Buffers
 from edgelearn.caching import Cache, cache_bytes
 from edgelearn.config import TrainConfig
 from edgelearn.controls import Control
-from edgelearn.engine import Buffers, train_step
+from edgelearn.engine import train_step
 from edgelearn.errors import Diverged
 from edgelearn.evaluation import judge
 from edgelearn.holdout import split

@@ -18,6 +18,9 @@ from sparse_study_runs import Base, Line, Outcome
 REGAINED = 0.005
 """A network has regained its accuracy when it is this close to that of the dense one."""
 STRONGEST = 3
+FEWEST = 10
+"""Runs of a cell below which no correlation is told: the largest of many would be one of chance."""
+CONTROL = "dense, trained on"
 
 
 def filled(page: str, results: Path) -> str:
@@ -89,13 +92,15 @@ def patterns(results: Path, argument: str) -> list[str]:
         if (base.data, base.cell) == (data, cell) and prune is not None:
             dense[base.seed] = outcome.dense
             gap = 100 * (outcome.reached - outcome.dense)
-            name = prune.pattern if prune.sparsity != 0 else "dense, trained on"
+            name = prune.pattern if prune.sparsity != 0 else CONTROL
             level = 0.5 if prune.pattern == "2:4" else prune.sparsity or 0.0
             found[name, level].append(gap)
     levels = sorted({level for _, level in found if level})
     rows = []
+    if found and (CONTROL, 0.0) not in found:
+        rows.append([CONTROL, *["not run"] * len(levels)])
     for name in dict.fromkeys(name for name, _ in found):
-        if name == "dense, trained on":
+        if name == CONTROL:
             rows.append([name, *[_gaps(found[name, 0.0])] * len(levels)])
         else:
             rows.append([name, *(_gaps(found.get((name, level), [])) for level in levels)])
@@ -121,10 +126,15 @@ def structures(results: Path, argument: str) -> list[str]:
             means = [
                 percent(statistics.mean(line.outcome.dense for line in part)) for part in parts
             ]
-            strongest = correlations(own)[:STRONGEST]
-            told = ", ".join(f"{name} {r:+.2f}" for name, r in strongest)
-            rows.append([cell, str(len(own)), *means, told])
+            rows.append([cell, str(len(own)), *means, strongest(own)])
     return markdown(["cell", "graphs", "all", "WS", "BA", "strongest Pearson r"], rows)
+
+
+def strongest(own: Sequence[Line]) -> str:
+    """The correlations that are furthest from 0, or why none is told."""
+    if len(own) < FEWEST:
+        return f"none: fewer than {FEWEST} graphs"
+    return ", ".join(f"{name} {r:+.2f}" for name, r in correlations(own)[:STRONGEST])
 
 
 def of_kind(own: Sequence[Line], kind: str) -> list[Line]:

@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 import sparse_study_runs as study
-from sparse_study_page import correlations, lines, of_kind, properties
+from sparse_study_page import FEWEST, correlations, lines, of_kind, properties
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 LEGEND: dict[str, Any] = {"fontsize": 7, "loc": "upper left", "bbox_to_anchor": (1.02, 1)}
@@ -89,7 +89,7 @@ def _patterns(results: Path) -> Path:
 
 
 def _graphs(results: Path) -> Path:
-    """Accuracy by the property of the graph that tells most, for each cell."""
+    """Accuracy by the property of the graph that tells most, or by nodes where graphs are few."""
     _, axes = plt.subplots(1, len(study.CELLS), figsize=(10, 2.6), sharey=True)
     for cell, ax in zip(study.CELLS, axes, strict=True):
         _scatter(results, cell, ax)
@@ -100,10 +100,13 @@ def _graphs(results: Path) -> Path:
 
 def _scatter(results: Path, cell: str, ax: Axes) -> None:
     own = [line for line in lines(results, "graphs") if line.run.base.cell == cell]
-    name, r = correlations(own)[0]
+    name, title = "nodes", f"{cell}: {len(own)} graphs"
+    if len(own) >= FEWEST:
+        name, r = correlations(own)[0]
+        title = f"{cell}: r = {r:+.2f}"
     for kind in study.GRAPHS:
         part = of_kind(own, kind)
         values = [properties(line.run.base)[name] for line in part]
         accuracies = [100 * line.outcome.dense for line in part]
         ax.plot(values, accuracies, "o", label=kind.replace("_", "-"), markersize=4)
-    ax.set(title=f"{cell}: r = {r:+.2f}", xlabel=name.replace("_", " "))
+    ax.set(title=title, xlabel=name.replace("_", " "))

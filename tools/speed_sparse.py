@@ -19,6 +19,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from edgelearn import engine, kernels
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.masking import PruneConfig, choose_masks, masked
@@ -98,7 +99,7 @@ def network(kind: str, units: int, pattern: str | None) -> Network:
 
 def step_of(made: Network, batch: int) -> Callable[[], object]:
     """One training step, on the same samples again and again."""
-    buffers = engine.Buffers(made, batch)
+    buffers = Buffers(made, batch)
     x = uniform(5, Stream.INIT, 0, (batch, *made.in_shape), 1.0)
     rows = np.arange(batch)
     loaded = buffers.load(x, rows % 10, rows)

@@ -19,6 +19,7 @@ from edgelearn import engine
 from edgelearn.arrays import F32
 from edgelearn.bench.accuracy import contestants
 from edgelearn.bench.peer import TorchPeer
+from edgelearn.buffers import Buffers
 from edgelearn.config import Recipe
 from edgelearn.controls import Control
 from edgelearn.datasets import Dataset
@@ -82,7 +83,7 @@ def _steps(recipe: Recipe, dataset: Dataset, batch: int) -> dict[str, Step]:
 
 
 def _local(network: Network, dataset: Dataset, chosen: NDArray[np.int64]) -> Step:
-    buffers, learning = engine.Buffers(network, len(chosen)), network.learning()
+    buffers, learning = Buffers(network, len(chosen)), network.learning()
     x, y = buffers.load(dataset.x_train, dataset.y_train, chosen)
     return lambda: engine.train_step(buffers, x, y, LR, learning)
 

@@ -11,7 +11,7 @@ import click
 from edgelearn.cli import _subject
 from edgelearn.cli._output import human_bytes, table
 from edgelearn.export.c_program import to_program
-from edgelearn.export.c_target import split
+from edgelearn.export.c_target import parts
 from edgelearn.export.c_trial import Trial
 from edgelearn.export.verify import TOLERANCES
 from firmware_sim.devices import read_device
@@ -54,9 +54,7 @@ def run(
     cores = {name: core_of(read_device(name).cpu) for name in devices}
     subject = _subject.from_file(file)
     phase = phase or ("train" if "train" in subject.graphs else "infer")
-    graphs = split(subject.graph(phase))
-    samples = 1 if batch is None else batch
-    batches = {"predict": 1 if "learn" in graphs else samples, "learn": samples}
+    graphs, batches = parts(subject.graph(phase), batch)
     program = to_program("model", graphs, batches)
     extra = {} if subject.bundle is None else subject.bundle.extra
     trial = Trial(program, graphs, extra, CALLS)

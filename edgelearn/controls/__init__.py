@@ -23,12 +23,13 @@ they are.
 from __future__ import annotations
 
 from edgelearn.arrays import F32, Array
+from edgelearn.buffers import Buffers
 from edgelearn.config import Method, TrainConfig
 from edgelearn.controls._direct import Direct
 from edgelearn.controls._fused import Fused, fused_bytes, is_plain
 from edgelearn.controls._graph import to_control_graph
 from edgelearn.controls._interpreted import Interpreted
-from edgelearn.engine import Buffers, working_set_bytes
+from edgelearn.engine import working_set_bytes
 from edgelearn.ir import plan_arena
 from edgelearn.network import Network
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from edgelearn.arrays import F32, Array
 from edgelearn.block import Block
+from edgelearn.buffers import Buffers
 from edgelearn.config import Method
-from edgelearn.engine import Buffers, forward, train_step
+from edgelearn.engine import forward, train_step
 from edgelearn.errors import ConfigError
 from edgelearn.ir.builder import Builder
 from edgelearn.ir.ops import Gather

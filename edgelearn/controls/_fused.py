@@ -9,9 +9,10 @@ import numpy as np
 
 from edgelearn.arrays import F32, Array
 from edgelearn.block import Block
+from edgelearn.buffers import Buffers
 from edgelearn.config import Method
 from edgelearn.controls._feedback import feedback
-from edgelearn.engine import Buffers, working_set_bytes
+from edgelearn.engine import working_set_bytes
 from edgelearn.layers import Trace
 from edgelearn.layers.dense import Dense, descend
 from edgelearn.network import Network

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from edgelearn.arrays import F32, Array
+from edgelearn.buffers import Buffers
 from edgelearn.config import Method
 from edgelearn.controls._graph import to_control_graph
-from edgelearn.engine import Buffers
 from edgelearn.ir import Runner
 from edgelearn.network import Network
 from edgelearn.normalize import Outputs

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from edgelearn.arrays import Array
 from edgelearn.errors import ParityError
 from edgelearn.export.c_harness import (
@@ -21,6 +23,7 @@ from edgelearn.export.c_program import Function, Program, to_program
 from edgelearn.export.c_writer import header_text, source_text
 from edgelearn.export.target import Draft, Lane, Options, Target
 from edgelearn.ir.graph import Graph, State
+from edgelearn.passes.fold import fold
 from edgelearn.runtimes import cc
 
 
@@ -42,9 +45,20 @@ def split(graph: Graph) -> dict[str, Graph]:
     if not graph.states or not of_step or any(_is_memory(graph, s) for s in graph.states):
         return {"predict": graph}
     answers = tuple(name for name in graph.outputs if name not in of_step)
-    frozen = tuple(State(s.input, s.input, s.init) for s in graph.states)
-    predict = needed(replace(graph, states=frozen), answers)
-    return {"predict": predict, "learn": needed(graph, of_step)}
+    return {"predict": _inference(graph, answers), "learn": needed(graph, of_step)}
+
+
+def _inference(graph: Graph, answers: tuple[str, ...]) -> Graph:
+    """What of a training step tells `answers`, at a learning rate of 0: states stay as they are."""
+    rates = [name for name in graph.inputs if not graph.specs[name].shape]
+    zeros = {name: np.zeros((), graph.specs[name].dtype) for name in rates}
+    still = replace(
+        graph,
+        inputs=tuple(name for name in graph.inputs if name not in zeros),
+        constants={**graph.constants, **zeros},
+        states=tuple(State(s.input, s.input, s.init) for s in graph.states),
+    )
+    return fold(needed(still, answers))
 
 
 def _is_memory(graph: Graph, state: State) -> bool:
@@ -69,9 +83,18 @@ def needed(graph: Graph, outputs: tuple[str, ...]) -> Graph:
     )
 
 
+def parts(graph: Graph, batch: int | None) -> tuple[dict[str, Graph], dict[str, int]]:
+    """Graphs by function, and the samples of a call of each.
+
+    A `batch` of None is 1. Where there is a ``learn``, ``predict`` takes one sample.
+    """
+    graphs, samples = split(graph), 1 if batch is None else batch
+    batches = {"predict": 1 if "learn" in graphs else samples, "learn": samples}
+    return graphs, batches
+
+
 def _draft(graph: Graph, metadata: Mapping[str, str], options: Options) -> CDraft:
-    graphs, batch = split(graph), 1 if options.batch is None else options.batch
-    batches = {"predict": 1 if "learn" in graphs else batch, "learn": batch}
+    graphs, batches = parts(graph, options.batch)
     program = to_program(options.name or graph.name, graphs, batches)
     return CDraft(
         content=source_text(program).encode(),
@@ -86,14 +109,14 @@ def _draft(graph: Graph, metadata: Mapping[str, str], options: Options) -> CDraf
 def _lanes(draft: Draft) -> Iterator[Lane]:
     assert isinstance(draft, CDraft)  # noqa: S101  what `_draft` makes
     program, command = draft.program, cc.compiler()
-    assert program is not None  # noqa: S101
+    assert program is not None  # noqa: S101  a draft of C has one
     with tempfile.TemporaryDirectory() as folder:
         files = {
             f"{program.name}.c": draft.content.decode(),
             f"{program.name}.h": draft.beside[".h"].decode(),
             "main.c": harness_text(program),
         }
-        made = cc.build(Path(folder), files, [command, *cc.STRICT, "-O2"], of=("main.c",))
+        made = cc.build(Path(folder), files, [command, *cc.STRICT, "-O1"], of=("main.c",))
         with cc.Session([str(made)]) as session:
             for function in program.functions:
                 lane = CLane(program, function, session)

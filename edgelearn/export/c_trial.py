@@ -73,7 +73,8 @@ class Trial:
         ParityError
             If it is not what the interpreter computes.
         """
-        source, states, worst = io.BytesIO(output).read, {}, Parity(0.0, "")  # type: ignore[var-annotated]
+        source, worst = io.BytesIO(output).read, Parity(0.0, "")
+        states: dict[str, Array] = {}
         for function, feeds in self._steps():
             wanted = run(function.graph, feeds, states)
             states |= wanted.states

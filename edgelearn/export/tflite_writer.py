@@ -18,6 +18,7 @@ from edgelearn.export.tflite_emit import emit
 from edgelearn.export.tflite_emitter import Emitter, new_tensor
 from edgelearn.export.tflite_forms import forms_of
 from edgelearn.ir.graph import Graph
+from edgelearn.passes.reorder import reorder
 
 FILE_IDENTIFIER = b"TFL3"
 SCHEMA_VERSION = 3
@@ -72,7 +73,7 @@ def to_bytes(graph: Graph, *, batch: int = 1, metadata: Mapping[str, str] | None
     Raises
     ------
     GraphError
-        If `batch` is less than 1.
+        If `batch` is less than 1, or states swap their values with no node between.
     UnsupportedOp
         If an op has no form in TFLite.
 
@@ -88,7 +89,7 @@ def to_bytes(graph: Graph, *, batch: int = 1, metadata: Mapping[str, str] | None
     names = names_of(graph)
     if names.states:
         found["edgelearn.states"] = json.dumps(names.states)
-    bound = graph.bind(batch)
+    bound = reorder(graph, batch).bind(batch)
     e = Emitter(bound, forms_of(bound))
     main = _main(e, bound)
     model = schema.ModelT()

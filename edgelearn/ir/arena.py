@@ -53,15 +53,16 @@ class _Buffer:
     size_bytes: int
     first: int
     last: int
-    values: list[str]
     offset: int = -1
 
 
 class _Planner:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, nodes: Sequence[Node]) -> None:
         self.graph = graph
-        self.end = len(graph.nodes) + 1
-        self.makers = {node.output: (step, node) for step, node in enumerate(graph.nodes, 1)}
+        self.nodes = nodes
+        self.end = len(nodes) + 1
+        self.sizes = {name: spec.nbytes for name, spec in graph.specs.items()}
+        self.makers = {node.output: (step, node) for step, node in enumerate(nodes, 1)}
         self.fixed = {*graph.inputs, *graph.constants}
         self.last_use = self._last_uses()
         self.home: dict[str, _Buffer] = {}
@@ -69,7 +70,7 @@ class _Planner:
 
     def _last_uses(self) -> dict[str, int]:
         uses = dict.fromkeys(self.graph.specs, 0)
-        for step, node in enumerate(self.graph.nodes, start=1):
+        for step, node in enumerate(self.nodes, start=1):
             for name in node.inputs:
                 uses[name] = step
         for name in (*self.graph.outputs, *(s.output for s in self.graph.states)):
@@ -94,24 +95,25 @@ class _Planner:
 
         An input that the node reads a second time, where it must not change meanwhile, is none.
         """
-        out = self.graph.specs[node.output]
+        if not node.op.overwrites:
+            return None
+        size = self.sizes[node.output]
         pinned = {n for i, n in enumerate(node.inputs) if i not in node.op.overwrites}
         for position in node.op.overwrites:
             name = node.inputs[position]
-            fits = self.graph.specs[name].nbytes == out.nbytes
+            fits = self.sizes[name] == size
             free = name not in self.fixed and name not in pinned and self.last_use[name] == step
             if fits and free:
                 return name
         return None
 
     def _place(self, name: str, step: int, onto: _Buffer | None) -> None:
-        size = self.graph.specs[name].nbytes
-        buffer = onto or _Buffer(size, step, step, [])
-        buffer.values.append(name)
+        buffer = onto or _Buffer(self.sizes[name], step, step)
         buffer.last = max(self.last_use[name], step)
         self.home[name] = buffer
 
-    def plan(self) -> ArenaPlan:
+    def buffers(self) -> list[_Buffer]:
+        """What is to lie in the arena, each once; to be asked for once."""
         chains = self._state_chains()
         for name in self.graph.inputs:
             self._place(name, 0, None)
@@ -121,22 +123,24 @@ class _Planner:
                 continue
             source = self._overwritten(step, node)
             self._place(node.output, step, self.home.get(source) if source else None)
-        buffers = list({id(b): b for b in self.home.values()}.values())
-        spans = [(b.first, b.last) for b in buffers]
-        offsets, size_bytes = assign_offsets([b.size_bytes for b in buffers], spans)
+        return list({id(b): b for b in self.home.values()}.values())
+
+    def plan(self) -> ArenaPlan:
+        buffers = self.buffers()
+        offsets, size_bytes = _assigned(buffers)
         for buffer, offset in zip(buffers, offsets, strict=True):
             buffer.offset = offset
-        home_of = {s.input: s.input for s in self.graph.states} | self.on_state
         return ArenaPlan(
             offsets={name: buffer.offset for name, buffer in self.home.items()},
             lifetimes={name: (b.first, b.last) for name, b in self.home.items()},
             on_state=self.on_state,
-            copies=self._copies(home_of),
+            copies=self.copies(),
             size_bytes=size_bytes,
         )
 
-    def _copies(self, home_of: Mapping[str, str]) -> tuple[str, ...]:
+    def copies(self) -> tuple[str, ...]:
         """States to copy to, each before the state whose storage it reads is written."""
+        home_of = {s.input: s.input for s in self.graph.states} | self.on_state
         left = {s.input: home_of.get(s.output) for s in self.graph.states}
         left = {state: source for state, source in left.items() if source != state}
         ordered: list[str] = []
@@ -183,6 +187,43 @@ def assign_offsets(
     return offsets, int(table[3].max(initial=0))
 
 
+def _assigned(buffers: Sequence[_Buffer]) -> tuple[list[int], int]:
+    return assign_offsets([b.size_bytes for b in buffers], [(b.first, b.last) for b in buffers])
+
+
+def _peak_bytes(buffers: Sequence[_Buffer], steps: int) -> int:
+    """The most that is alive at one step: no arena is smaller."""
+    change = np.zeros(steps + 2, np.int64)
+    for buffer in buffers:
+        change[buffer.first] += _aligned(buffer.size_bytes)
+        change[buffer.last + 1] -= _aligned(buffer.size_bytes)
+    return int(change.cumsum().max())
+
+
+def smallest(graph: Graph, orders: Sequence[Sequence[Node]]) -> int:
+    """Which of these `orders` of the nodes of a bound `graph` has the smallest arena: its place.
+
+    The first of them if several have. An order is planned only if what is alive at once in it does
+    not rule it out already.
+
+    Raises
+    ------
+    GraphError
+        If in one of them states swap their values with no node between.
+    """
+    planners = [_Planner(graph, nodes) for nodes in orders]
+    found = [planner.buffers() for planner in planners]
+    for planner in planners:
+        planner.copies()
+    peaks = [_peak_bytes(buffers, len(graph.nodes) + 1) for buffers in found]
+    best: tuple[int, int] | None = None
+    for peak, place in sorted(zip(peaks, range(len(orders)), strict=True)):
+        if best is None or (peak, place) < best:
+            needed = (_assigned(found[place])[1], place)
+            best = needed if best is None else min(best, needed)
+    return best[1] if best else 0
+
+
 def plan_arena(graph: Graph) -> ArenaPlan:
     """Plan one static block for all values of a bound `graph`.
 
@@ -201,4 +242,4 @@ def plan_arena(graph: Graph) -> ArenaPlan:
         raise GraphError(
             f"graph {graph.name!r}", expected="a bound batch", got="an open one", fix="bind(batch)"
         )
-    return _Planner(graph).plan()
+    return _Planner(graph, graph.nodes).plan()

@@ -119,7 +119,8 @@ class Graph:
         self._require(node.output in self.specs, node.output, "a spec for every value", "none")
         spec = infer_spec(node.op, [self.specs[name] for name in node.inputs])
         declared = self.specs[node.output]
-        self._require(spec == declared, node.output, f"{spec}, by the op's rule", f"{declared}")
+        if spec != declared:  # the words cost more than the check
+            self._require(False, node.output, f"{spec}, by the op's rule", f"{declared}")
 
     def _check_state(self, state: State, made: set[str]) -> None:
         self._require(state.output in made, state.output, "a value that some node makes", "none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 from edgelearn.arrays import Array, Shape
 from edgelearn.errors import GraphError
@@ -33,12 +33,12 @@ class TensorSpec:
     dtype: DType = "float32"
 
     def __post_init__(self) -> None:
-        fits = type(self.shape) is tuple and self.dtype in get_args(DType)
+        fits = type(self.shape) is tuple and self.dtype in ITEMSIZE
         fits = fits and all(type(d) is int and (d >= 0 or d == BATCH) for d in self.shape)
         if not fits:
             raise GraphError(
                 "tensor",
-                expected=f"dimensions >= 0 or BATCH, a dtype of {get_args(DType)}",
+                expected=f"dimensions >= 0 or BATCH, a dtype of {tuple(ITEMSIZE)}",
                 got=f"{self.shape} {self.dtype}",
                 fix="mend the shape or the dtype",
             )
@@ -64,6 +64,8 @@ class TensorSpec:
 
     def bind(self, batch: int) -> TensorSpec:
         """This spec with `BATCH` replaced by `batch` samples."""
+        if not self.has_batch:
+            return self
         return replace(self, shape=tuple(batch if d == BATCH else d for d in self.shape))
 
     def accepts(self, value: Array) -> bool:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
-from edgelearn.ir.arena import ALIGNMENT_BYTES, plan_arena
+from edgelearn.ir.arena import ALIGNMENT_BYTES, smallest
 from edgelearn.ir.graph import Graph, Node
 
 
@@ -24,7 +24,7 @@ def reorder(graph: Graph, batch: int) -> Graph:
     GraphError
         As `edgelearn.ir.plan_arena` does.
 
-    >>> from edgelearn.ir import Builder
+    >>> from edgelearn.ir import Builder, plan_arena
     >>> b = Builder("sums")
     >>> y = b.unary("tanh", b.input("x", (-1, 8)))
     >>> parts = [b.binary("mul", y, b.scalar(factor)) for factor in range(4)]
@@ -37,8 +37,7 @@ def reorder(graph: Graph, batch: int) -> Graph:
     bound = graph.bind(batch)
     walks = [_Walk(bound, patient=patient).order() for patient in (False, True)]
     orders = [graph.nodes, *(tuple(nodes) for nodes in walks)]
-    needed = [plan_arena(replace(bound, nodes=nodes)).size_bytes for nodes in orders]
-    best = needed.index(min(needed))
+    best = smallest(bound, orders)
     return replace(graph, nodes=orders[best]) if best else graph
 
 
@@ -52,6 +51,7 @@ class _Walk:
 
     def __init__(self, graph: Graph, *, patient: bool) -> None:
         self._graph = graph
+        self._sizes = {name: spec.nbytes for name, spec in graph.specs.items()}
         self._makers = {node.output: node for node in graph.nodes}
         self._readers: dict[str, list[Node]] = {name: [] for name in graph.specs}
         for node in graph.nodes:
@@ -131,7 +131,7 @@ class _Walk:
         cost = self._cost_bytes(node)
         if node.output in self._updates and not self._patient:
             return cost < 0
-        return cost <= 0 or self._size(node.output) <= ALIGNMENT_BYTES
+        return cost <= 0 or self._sizes[node.output] <= ALIGNMENT_BYTES
 
     def _cost_bytes(self, node: Node) -> int:
         """What `node` makes less what it frees.
@@ -139,21 +139,18 @@ class _Walk:
         A state that moves early does so in a copy that will be needed anyway.
         """
         last = [name for name in set(node.inputs) if self._unread[name] == 1]
-        freed = sum(self._size(n) for n in last if n in self._makers or n in self._graph.inputs)
+        freed = sum(self._sizes[n] for n in last if n in self._makers or n in self._graph.inputs)
         free = node.output in self._updates and not self._patient
-        return (0 if free else self._size(node.output)) - freed
+        return (0 if free else self._sizes[node.output]) - freed
 
     def _in_the_way(self, node: Node) -> list[Node]:
         """The other readers of what `node` could write onto, if that is worth to run them now."""
         for place in node.op.overwrites:
-            name, size = node.inputs[place], self._size(node.output)
-            if name in self._makers and name not in self._ends and self._size(name) == size:
+            name, size = node.inputs[place], self._sizes[node.output]
+            if name in self._makers and name not in self._ends and self._sizes[name] == size:
                 others = [n for n in self._readers[name] if n is not node]
                 others = [n for n in others if n.output not in self._done]
                 cost = sum(self._cost_bytes(n) for n in others)
                 if cost < size and all(self._is_ready(n) for n in others):
                     return others
         return []
-
-    def _size(self, name: str) -> int:
-        return self._graph.specs[name].nbytes

@@ -27,7 +27,6 @@ RUNTIMES = {
     "tflite-runtime": "tflite_runtime.interpreter",
 }
 
-
 DELEGATES = {"xnnpack": "AUTO", "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}
 """Ways to run a model, and what the runtimes call them. The first is what a caller gets who asks
 for nothing: XNNPACK, and the runtime's own kernels for what that leaves."""

@@ -91,7 +91,7 @@ def magnitude_masks(
         sizes = {name: block_sums(np.ones(w.shape), block) for name, w in matrices.items()}
         kept = _kept(scores, sizes, sparsity, together=together)
         found = {name: spread(kept[name], block, w.shape) for name, w in matrices.items()}
-    require_weights(found)
+    require_weights(found, together=together)
     return {
         name: np.ascontiguousarray(mask).reshape(weights[name].shape)
         for name, mask in found.items()
@@ -128,7 +128,7 @@ def neuron_masks(
         scores[layer] = np.abs(np.concatenate(parts)).sum(axis=0)
         sizes[layer] = np.full(units[layer], sum(len(part) for part in parts), np.float64)
     kept = _kept(scores, sizes, sparsity, together=together)
-    require_weights(kept)
+    require_weights(kept, together=together)
     return {
         f"{layer}.{key}": np.broadcast_to(
             np.tile(kept[layer], w.shape[-1] // units[layer]), w.shape
@@ -155,15 +155,16 @@ def require_sparsity(sparsity: float) -> None:
         )
 
 
-def require_weights(masks: Mapping[str, Array]) -> None:
-    """Raise `OptionError` if a mask keeps nothing."""
+def require_weights(masks: Mapping[str, Array], *, together: bool) -> None:
+    """Raise `OptionError` if a mask keeps nothing, of matrices cut `together` or each alone."""
+    alone = ", or prune each matrix alone" if together else ""
     empty = [name for name, mask in masks.items() if not mask.any()]
     if empty:
         raise OptionError(
             f"mask of {empty[0]!r}",
             expected="a mask that keeps a weight",
             got=f"an empty one: all {masks[empty[0]].size} would be 0",
-            fix="lower the sparsity, choose smaller blocks, or prune each matrix alone",
+            fix=f"lower the sparsity, or choose smaller blocks{alone}",
         )
 
 

@@ -33,6 +33,9 @@ def exchanged_share(epoch: int, epochs: int) -> float:
 def exchanged(mask: Mask, w: Array, gradient: Array, share: float, pattern: str) -> Mask:
     """A mask with other blocks: the smallest are out, those with the largest gradients in.
 
+    At the edge of a matrix, where blocks hold fewer weights, one makes room for one of the same
+    size, so that the sparsity stays what it is.
+
     Parameters
     ----------
     mask, w, gradient : array, shape (..., units)
@@ -53,11 +56,14 @@ def exchanged(mask: Mask, w: Array, gradient: Array, share: float, pattern: str)
     sizes = block_sums(np.ones(w.shape).reshape(shape), block)
     there = block_sums(mask.reshape(shape), block) > 0
     strength, pull = (block_sums(np.abs(a).reshape(shape), block) / sizes for a in (w, gradient))
-    count = min(round(share * int(there.sum())), int((~there).sum()))
+    count = round(share * int(there.sum()))
     weakest = np.argsort(np.where(there, strength, np.inf), axis=None, kind="stable")[:count]
-    strongest = np.argsort(np.where(there, np.inf, -pull), axis=None, kind="stable")[:count]
     kept = there.astype(np.uint8)
-    kept.flat[weakest] = 0
-    kept.flat[strongest] = 1
+    for size in np.unique(sizes):
+        out = weakest[sizes.flat[weakest] == size]
+        free = np.flatnonzero(~there & (sizes == size))
+        into = free[np.argsort(-pull.flat[free], kind="stable")][: len(out)]
+        kept.flat[out[: len(into)]] = 0
+        kept.flat[into] = 1
     flat = spread(kept, block, (w.size // w.shape[-1], w.shape[-1]))
     return np.ascontiguousarray(flat).reshape(w.shape)

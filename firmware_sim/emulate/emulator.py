@@ -15,7 +15,7 @@ from edgelearn.errors import ParityError
 from firmware_sim.emulate.cores import Core
 
 HERE = Path(__file__).parent
-STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off", "-O2")
+STRICT = ("-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-ffp-contract=off", "-Os")
 TIME_LIMIT_S = 600
 
 

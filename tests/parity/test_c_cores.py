@@ -20,7 +20,7 @@ from firmware_sim.emulate import CORES, Source, core_of, emulate
 
 HEAD = {"kind": "dense", "units": 10, "activation": "softmax"}
 NETWORKS = {
-    "mlp": ((64,), [{"kind": "dense", "units": 12}, {"kind": "layer_norm"}]),
+    "mlp": ((64,), [{"kind": "dense", "units": 12}, {"kind": "dropout"}, {"kind": "layer_norm"}]),
     "cnn": ((8, 8, 1), [{"kind": "conv2d", "filters": 4, "padding": "same"}, {"kind": "max_pool"}]),
     "gru": ((4, 16), [{"kind": "gru", "units": 6}]),
     "lstm": ((4, 16), [{"kind": "lstm", "units": 6}]),

@@ -8,6 +8,7 @@ from masked_networks import BATCH, CLASSES, PATTERNS, pruned
 from tolerances import ENGINE_F32
 
 from edgelearn import engine
+from edgelearn.buffers import Buffers
 from edgelearn.export.onnx_reader import read_graph
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
@@ -28,7 +29,7 @@ def test_a_pruned_network_learns_with_what_is_left(name, optimizer, pattern):
     session = OnnxSession(to_bytes(graph))
     by_interpreter = {state.input: state.init.copy() for state in graph.states}
     by_runtime = dict(by_interpreter)
-    buffers = engine.Buffers(network, BATCH)
+    buffers = Buffers(network, BATCH)
     x = uniform(5, Stream.INIT, 0, (STEPS * BATCH, *network.in_shape), 1.0)
     y = np.arange(len(x), dtype=np.int64) % CLASSES
     for step in range(STEPS):
@@ -72,7 +73,7 @@ def test_a_pruned_neuron_is_silent(name):
     first = network.blocks[0]
     gone = masks[f"{first.name}.b"].reshape(-1, first.layer.units)[0] == 0
     assert gone.any()
-    buffers = engine.Buffers(network, BATCH)
+    buffers = Buffers(network, BATCH)
     x = uniform(5, Stream.INIT, 0, (BATCH, *network.in_shape), 1.0)
     a = buffers.forward(0, x).a
     assert not a[..., gone].any()

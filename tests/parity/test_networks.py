@@ -11,6 +11,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, kernels, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.config import parse_recipe
 from edgelearn.evaluation import evaluate, predict
 from edgelearn.export.onnx_writer import to_bytes
@@ -87,7 +88,7 @@ def test_engine_interpreter_and_runtime_agree(shaped):
     graph = to_train_graph(network)
     start = {state.input: state.init.copy() for state in graph.states}
     by_interpreter, by_runtime = dict(start), dict(start)
-    session, buffers = OnnxSession(to_bytes(graph)), engine.Buffers(network, BATCH)
+    session, buffers = OnnxSession(to_bytes(graph)), Buffers(network, BATCH)
     for step in range(STEPS):
         rows = np.arange(step * BATCH, (step + 1) * BATCH)
         x, y = data.x_train[rows].astype(np.float32), data.y_train[rows]
@@ -124,7 +125,7 @@ def test_it_learns(shaped):
 def test_each_kernel_compiles_one_signature(shaped):
     recipe, data = shaped
     network = workflow.new_model(recipe, data).network
-    buffers = engine.Buffers(network, BATCH)
+    buffers = Buffers(network, BATCH)
     for rows in (np.arange(BATCH), np.arange(1)):
         loaded = buffers.load(data.x_train, data.y_train, rows)
         engine.train_step(buffers, *loaded, LR, network.learning())
@@ -137,7 +138,7 @@ def test_a_step_allocates_next_to_nothing(shaped):
     """Beyond its buffers: views, and one number or less an input element."""
     recipe, data = shaped
     network = workflow.new_model(recipe, data).network
-    buffers = engine.Buffers(network, 32)
+    buffers = Buffers(network, 32)
     loaded = buffers.load(data.x_train, data.y_train, np.arange(32))
     engine.train_step(buffers, *loaded, LR, network.learning())
     tracemalloc.start()

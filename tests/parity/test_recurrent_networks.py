@@ -10,6 +10,7 @@ from recurrent_networks import as_steps, recipe_of
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.evaluation import predict
 from edgelearn.export.onnx_writer import to_bytes
 from edgelearn.ir import run
@@ -51,7 +52,7 @@ def follow(network, data, batch, count):
     session = OnnxSession(to_bytes(graph))
     states = {state.input: state.input for state in graph.states if state.input == state.output}
     outputs = {s.input: s.output for s in graph.states if s.input not in states}
-    buffers = engine.Buffers(network, batch)
+    buffers = Buffers(network, batch)
     for step in range(count):
         rows = np.arange(step * batch, (step + 1) * batch)
         feeds = {

@@ -10,6 +10,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.evaluation import predict
@@ -63,7 +64,7 @@ def pruned(name, optimizer, pattern, sparsity=0.9):
 
 
 def learn(network, batch, steps=STEPS):
-    buffers = engine.Buffers(network, batch)
+    buffers = Buffers(network, batch)
     x = uniform(5, Stream.INIT, 0, (steps * batch, *network.in_shape), 1.0)
     y = np.arange(len(x), dtype=np.int64) % CLASSES
     for step in range(steps):
@@ -107,7 +108,7 @@ def test_the_graph_of_it_learns_the_same(name):
     x = uniform(5, Stream.INIT, 0, (4, *network.in_shape), 1.0)
     y = np.arange(4, dtype=np.int64) % CLASSES
     feeds = {"x": x, "y": y, "lr": np.array(0.01, np.float32)}
-    buffers = engine.Buffers(network, 4)
+    buffers = Buffers(network, 4)
     for _ in range(STEPS):
         states = run(graph, feeds, states).states
         engine.train_step(buffers, *buffers.load(x, y, np.arange(4)), 0.01, network.learning())
@@ -141,7 +142,7 @@ def test_parameters_take_a_quarter_of_the_memory(name, optimizer, pattern):
 @pytest.mark.parametrize("name", STACKS)
 def test_a_step_allocates_nothing(name, batch):
     network = pruned(name, "sgd", "1x4").compact()
-    buffers = engine.Buffers(network, batch)
+    buffers = Buffers(network, batch)
     x = uniform(5, Stream.INIT, 0, (batch, *network.in_shape), 1.0)
     y, rows = np.arange(batch, dtype=np.int64) % CLASSES, np.arange(batch)
 

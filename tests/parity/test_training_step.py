@@ -10,6 +10,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.config import parse_recipe
 from edgelearn.evaluation import predict
 from edgelearn.export.onnx_reader import read_graph
@@ -109,7 +110,7 @@ def compare_steps(network, digits, batch, *, learn):
     start = {state.input: state.init.copy() for state in graph.states}
     by_interpreter, by_runtime = dict(start), dict(start)
     session = OnnxSession(to_bytes(graph))
-    buffers = engine.Buffers(network, batch)
+    buffers = Buffers(network, batch)
     for step in range(STEPS):
         rows = np.arange(step * batch, (step + 1) * batch)
         feeds = {

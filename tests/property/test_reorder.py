@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.ir import plan_arena, run
+from edgelearn.ir.arena import smallest
 from edgelearn.lowering import Step, emit_local_learning
 from edgelearn.passes.fold import fold
-from edgelearn.passes.reorder import reorder
+from edgelearn.passes.reorder import _Walk, reorder
 
 HEAD = {"kind": "dense", "units": 10, "activation": "softmax"}
 STACKS = {
@@ -85,3 +87,12 @@ def test_longer_sequences_need_their_samples_only(kind):
         graph = reorder(step_of((steps, 2), {"kind": kind, "units": 8}), 4)
         sizes.append(arena(graph, 4) - math.prod((4, 4, steps, 2)))
     assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_bounds_choose_as_plans_of_all_orders_would(name):
+    graph = step_of(*STACKS[name]).bind(8)
+    orders = [graph.nodes, *(tuple(_Walk(graph, patient=p).order()) for p in (False, True))]
+    for tried in (orders, orders[::-1]):
+        needed = [plan_arena(replace(graph, nodes=nodes)).size_bytes for nodes in tried]
+        assert smallest(graph, tried) == needed.index(min(needed))

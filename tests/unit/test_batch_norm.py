@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, modelfile, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control
 from edgelearn.evaluation import evaluate
@@ -40,7 +41,7 @@ def model(digits):
 def moved(network, learning, lr=0.1):
     """Names of the statistics that one step moves in which these blocks learn."""
     before = {k: v.copy() for k, v in network.stored().items() if k.startswith("batch_norm")}
-    buffers = engine.Buffers(network, 4)
+    buffers = Buffers(network, 4)
     x = np.random.default_rng(0).normal(size=(4, 64)).astype(np.float32)
     engine.train_step(buffers, x, np.arange(4), lr, learning)
     after = network.stored()
@@ -66,7 +67,7 @@ def test_moments_are_those_of_an_exponential_mean(batch):
 
 def test_it_starts_from_the_data(model, digits):
     network = model.network
-    buffers = engine.Buffers(network, 1000)
+    buffers = Buffers(network, 1000)
     x, _ = buffers.load(digits.x_train, digits.y_train, np.arange(1000))
     seen = engine.input_of(3, x, buffers)  # what the second dense layer reads
     assert np.abs(seen.mean(axis=0)).max() < 0.2
@@ -142,7 +143,7 @@ def test_a_control_moves_the_same_statistics_once(digits, method):
     for way in (method, "tpsgd"):
         network = model_of(digits, NORM, HIDDEN, NORM, HIDDEN, NORM).network
         control = Control(network, method, 8, seed=0) if way == method else None
-        buffers = control.buffers if control else engine.Buffers(network, 8)
+        buffers = control.buffers if control else Buffers(network, 8)
         x, y = buffers.load(digits.x_train, digits.y_train, np.arange(8))
         if control:
             control.step(x, y, 0.1)
@@ -155,7 +156,7 @@ def test_a_control_moves_the_same_statistics_once(digits, method):
 
 
 def test_a_sample_is_normalised_alike_in_any_batch(model, digits):
-    buffers = engine.Buffers(model.network, 32)
+    buffers = Buffers(model.network, 32)
     x, _ = buffers.load(digits.x_train, digits.y_train, np.arange(32))
     together = engine.forward(x.copy(), buffers).copy()
     alone = engine.forward(x[:1].copy(), buffers)

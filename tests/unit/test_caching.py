@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgelearn import engine, trainer, workflow
+from edgelearn import trainer, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.caching import cache_bytes, largest_cache
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import OverBudget
@@ -39,7 +40,7 @@ def recipe_of(layers, **train):
 def trained(recipe, data, monkeypatch):
     """What was reached, and how many samples were run from their beginning."""
     count = 0
-    original = engine.Buffers.load
+    original = Buffers.load
 
     def load(self, x, y, rows):
         nonlocal count
@@ -47,7 +48,7 @@ def trained(recipe, data, monkeypatch):
         return original(self, x, y, rows)
 
     model, history = workflow.new_model(recipe, data), []
-    monkeypatch.setattr(engine.Buffers, "load", load)
+    monkeypatch.setattr(Buffers, "load", load)
     observer = Observer(on_epoch=history.append)
     fit(model.network, data.x_train, data.y_train, recipe.train, observer=observer)
     monkeypatch.undo()

@@ -9,6 +9,7 @@ import pytest
 from control_cases import batches
 
 from edgelearn import engine, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.caching import cache_bytes
 from edgelearn.config import parse_recipe
 from edgelearn.errors import ConfigError, GraphError, UnsupportedOp
@@ -115,7 +116,7 @@ def test_the_engine_begins_again_where_the_graph_does(digits):
     graph = to_train_graph(network)
     states = {s.input: s.init.copy() for s in graph.states}
     states["step"] = np.array(PERIOD - 3, np.float32)
-    buffers = engine.Buffers(network, 8)
+    buffers = Buffers(network, 8)
     buffers.step = PERIOD - 3
     for rows in batches(5, 8):
         x, y = digits.x_train[rows].astype(np.float32), digits.y_train[rows]
@@ -136,13 +137,13 @@ def test_each_step_of_a_run_has_its_number(digits, monkeypatch):
     """Also in later stages and epochs: no step drops what another one did."""
     model = model_of(digits, DROP, HIDDEN, DROP, epochs=2, batch=500)
     seen = []
-    original = engine.Buffers.drop
+    original = Buffers.drop
 
     def drop(self, index, x):
         seen.append((index, self.step))
         return original(self, index, x)
 
-    monkeypatch.setattr(engine.Buffers, "drop", drop)
+    monkeypatch.setattr(Buffers, "drop", drop)
     fit(model.network, digits.x_train, digits.y_train, model.recipe.train)
     assert seen == [(0, n) for n in range(1, 7)] + [(2, n) for n in range(7, 13)]
 

@@ -8,6 +8,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, kernels, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.layers.dense import LOOP_BATCH
 
 STEPS = 5
@@ -31,7 +32,7 @@ def network_of(digits, loss, activation, *, learn=False, judge="cross_entropy", 
 
 def trained(network, digits, batch):
     """Buffers after some steps, and how many blocks are fused."""
-    buffers = engine.Buffers(network, batch)
+    buffers = Buffers(network, batch)
     losses = []
     for step in range(STEPS):
         rows = np.arange(step * batch, (step + 1) * batch)
@@ -51,7 +52,7 @@ def test_one_call_does_what_several_do(monkeypatch, digits, loss, learn, activat
     network = network_of(digits, loss, activation, learn=learn)
     *found, fused = trained(network, digits, batch)
     assert fused == 3
-    monkeypatch.setattr(engine, "fused_step", lambda *_: None)
+    monkeypatch.setattr("edgelearn.buffers.fused_step", lambda *_: None)
     other = network_of(digits, loss, activation, learn=learn)
     *expected, fused = trained(other, digits, batch)
     assert fused == 0
@@ -81,7 +82,7 @@ def test_what_an_optimizer_collects_is_not_written_onto_the_weights(digits, opti
     """A fused step moves parameters in place, so it is for plain descent alone."""
     network = network_of(digits, "cross_entropy", "tanh", optimizer=optimizer)
     before = network.stored()["dense1.w"].copy()
-    buffers = engine.Buffers(network, 1)
+    buffers = Buffers(network, 1)
     loaded = buffers.load(digits.x_train, digits.y_train, np.arange(1))
     engine.train_step(buffers, *loaded, 0.0, network.learning())
     assert np.array_equal(network.stored()["dense1.w"], before)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import ConfigError, MissingRuntime
@@ -151,7 +152,7 @@ def test_a_unit_hears_its_neighbours_only(cell, kind):
     assert np.array_equal(recurrent_mask(graph & ~np.eye(8, dtype=bool), 1), graph)
     params["w"] *= np.tile(np.eye(8, dtype=np.float32), params["w"].shape[1] // 8)  # one input each
     params["b"] += 0.5  # so that relu passes
-    buffers = engine.Buffers(made, 1)
+    buffers = Buffers(made, 1)
     x = uniform(1, Stream.INIT, 0, (1, 2, 8), 0.1)
     before = buffers.forward(0, x).a[0, 1].copy()
     for unit in range(8):
@@ -168,7 +169,7 @@ def test_structure_is_kept_in_learning_and_in_the_file(digits):
     model = workflow.new_model(made, digits)
     zeros = model.network.blocks[0].params["u"] == 0
     assert zeros.any()
-    buffers = engine.Buffers(model.network, 4)
+    buffers = Buffers(model.network, 4)
     loaded = buffers.load(digits.x_train, digits.y_train, np.arange(4))
     before = model.network.blocks[0].params["u"].copy()
     engine.train_step(buffers, *loaded, 0.1, [0, 1, 2])

@@ -9,6 +9,7 @@ import pytest
 from sequence_cases import learned, readout_of
 
 from edgelearn import engine, kernels, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.kernels import (
     cells,
     dense,
@@ -109,7 +110,7 @@ def test_compiled_equals_python(name):
 def test_a_training_step_compiles_one_signature_a_kernel(digits, batch):
     recipe = workflow.embedded_recipe((f"train.batch={batch}",))
     network = workflow.new_model(recipe, digits).network
-    buffers = engine.Buffers(network, batch)
+    buffers = Buffers(network, batch)
     loaded = buffers.load(digits.x_train, digits.y_train, np.arange(batch))
     engine.train_step(buffers, *loaded, 0.1, [0, 1])
     engine.forward(loaded[0], buffers)

@@ -11,6 +11,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control, training_bytes
@@ -64,7 +65,7 @@ def test_learning_is_the_same_as_with_the_whole_matrix(many, loss):
     networks = [network_of(many, loss=loss, chunk=chunk) for chunk in (CHUNK, None)]
     losses = []
     for network in networks:
-        buffers = engine.Buffers(network, BATCH)
+        buffers = Buffers(network, BATCH)
         for step in range(STEPS):
             loaded = buffers.load(many.x_train, many.y_train, np.arange(BATCH) + step * BATCH)
             losses.append(engine.train_step(buffers, *loaded, 0.01, [0, 1]))
@@ -80,7 +81,7 @@ def test_the_graph_holds_it_as_a_constant(many):
     network = network_of(many)
     graph = to_train_graph(network)
     assert graph.constants["dense1.p"].shape == (CLASSES, UNITS)
-    buffers, rows = engine.Buffers(network, BATCH), np.arange(BATCH)
+    buffers, rows = Buffers(network, BATCH), np.arange(BATCH)
     feeds = {
         "x": many.x_train[rows].astype(np.float32),
         "y": many.y_train[rows],
@@ -105,7 +106,7 @@ def test_memory_is_that_of_one_chunk(many):
 
 def test_a_step_allocates_far_less_than_the_matrix(many):
     network = network_of(many)
-    buffers = engine.Buffers(network, BATCH)
+    buffers = Buffers(network, BATCH)
     loaded = buffers.load(many.x_train, many.y_train, np.arange(BATCH))
     engine.train_step(buffers, *loaded, 0.01, [0])  # compiles
     peaks = []

@@ -122,13 +122,15 @@ def test_a_sparsity_that_leaves_nothing(sparsity):
 
 
 def test_empty_masks_are_refused():
-    with pytest.raises(OptionError, match=r"'w'.* keeps a weight"):
+    with pytest.raises(OptionError, match=r"'w'.* keeps a weight") as alone:
         magnitude_masks({"w": weights((8, 8))}, 0.999, "unstructured")
+    assert "each matrix alone" not in alone.value.fix
     pair = {"a": weights((8, 8), 0, 0.01), "b": weights((8, 8), 1)}
-    with pytest.raises(OptionError, match="'a'"):
+    with pytest.raises(OptionError, match="'a'") as together:
         magnitude_masks(pair, 0.6, "unstructured", together=True)
+    assert "prune each matrix alone" in together.value.fix
     with pytest.raises(OptionError, match="'x'"):
-        require_weights({"x": np.zeros(3)})
+        require_weights({"x": np.zeros(3)}, together=False)
 
 
 @pytest.mark.parametrize("pattern", ["2x2", "", "1:1:2", "neurons"])
@@ -160,16 +162,19 @@ def test_weak_blocks_change_places(pattern, shape, share):
     blocks = block_rows(w * mask, pattern)
     pulls = [pull for pull, _ in block_rows(gradient, pattern)]
     there = [bool(mask[places[0]]) for _, places in blocks]
-    count = min(round(share * sum(there)), len(there) - sum(there))
+    sizes = [len(places) for _, places in blocks]
     inside = sorted((mean, n) for n, (mean, _) in enumerate(blocks) if there[n])
     outside = sorted((-pulls[n], n) for n in range(len(blocks)) if not there[n])
     expected = {n for n, stays in enumerate(there) if stays}
-    expected -= {n for _, n in inside[:count]}
-    expected |= {n for _, n in outside[:count]}
+    for size in set(sizes):
+        out = [n for _, n in inside[: round(share * sum(there))] if sizes[n] == size]
+        into = [n for _, n in outside if sizes[n] == size][: len(out)]
+        expected = expected - set(out[: len(into)]) | set(into)
     assert {n for n, (_, places) in enumerate(blocks) if found[places[0]]} == expected
     for _, places in blocks:
         assert len({int(found[place]) for place in places}) == 1
     assert found.dtype == np.uint8
+    assert found.sum() == mask.sum()
 
 
 def test_only_blocks_change_places():

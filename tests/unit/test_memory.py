@@ -13,6 +13,7 @@ from control_cases import NETWORKS, built, images
 
 from edgelearn import cli, engine, stages, starting, workflow
 from edgelearn.bench.memory import bare_bytes
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import TrainConfig, parse_recipe
 from edgelearn.errors import ConfigError, OverBudget
@@ -87,7 +88,7 @@ def test_a_step_allocates_nothing_beyond_the_plan(digits, name, batch, optimizer
     network = built(digits, STACKS[name], optimizer=optimizer, method="tpsgd").network
     data = images(digits)
     tracemalloc.start()
-    buffers = engine.Buffers(network, batch)
+    buffers = Buffers(network, batch)
     made, _ = tracemalloc.get_traced_memory()
 
     def step():
@@ -112,7 +113,7 @@ def test_a_step_allocates_nothing_beyond_the_plan(digits, name, batch, optimizer
 def test_fewer_samples_fit_where_more_do(digits, name):
     """The last batch of an epoch is smaller; of recurrent layers it may have more rows."""
     network = built(digits, STACKS[name], method="tpsgd").network
-    data, buffers = images(digits), engine.Buffers(network, 40)
+    data, buffers = images(digits), Buffers(network, 40)
     for batch in (40, 33, 32, 30, 17, 2):
         loaded = buffers.load(data.x_train, data.y_train, np.arange(batch))
         assert np.isfinite(engine.train_step(buffers, *loaded, 0.01, network.learning()))

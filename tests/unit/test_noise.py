@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgelearn import engine, kernels, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.errors import ConfigError
 from edgelearn.noise import Noise
 from edgelearn.optimizers import OPTIMIZERS
@@ -64,7 +65,7 @@ def moved(digits, optimizer, noise):
     network = workflow.new_model(
         workflow.embedded_recipe((f"train.optimizer={optimizer}",)), digits
     ).network
-    buffers = engine.Buffers(network, 16)
+    buffers = Buffers(network, 16)
     before = network.blocks[0].params["w"].copy()
     buffers.noise = noise
     loaded = buffers.load(digits.x_train, digits.y_train, np.arange(16))

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from edgelearn import adapting, modelfile, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import parse_recipe
-from edgelearn.engine import Buffers, train_step, working_set_bytes
+from edgelearn.engine import train_step, working_set_bytes
 from edgelearn.errors import ModelFileError, OptionError
 from edgelearn.evaluation import evaluate
+from edgelearn.gradients import local_gradients
 from edgelearn.holdout import split
 from edgelearn.ir import store
 from edgelearn.masking import PruneConfig, choose_masks, masked, matrices
 from edgelearn.progress import Observer
-from edgelearn.pruning import local_gradients
 from edgelearn.sparsity.regrowth import exchanged_share
 from edgelearn.trainer import fit
 

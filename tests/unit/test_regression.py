@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tolerances import ENGINE_F32
 
-from edgelearn import datasets, engine, modelfile, workflow
+from edgelearn import datasets, modelfile, workflow
 from edgelearn.adapting import AdaptConfig, adapt
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import parse_recipe
 from edgelearn.controls import Control, to_control_graph, training_bytes
@@ -184,7 +185,7 @@ def test_controls_that_are_graphs_regress_too(ink, method):
 def test_the_working_set_counts_targets_and_scale(ink):
     recipe = recipe_of(HIDDEN, HEAD)
     network = blank_network(recipe, ink.spec)
-    buffers = engine.Buffers(network, 16)
+    buffers = Buffers(network, 16)
     held = sum(v.nbytes for v in vars(buffers).values() if isinstance(v, np.ndarray))
     parameters = sum(v.nbytes for v in network.stored().values())
     parameters += sum(p.nbytes for p in network.fixed())

@@ -121,9 +121,23 @@ def test_tables_of_given_results(tmp_path):
     assert "| gru | ih | 95.0 | 50.0 > 94.8 (2) |" in made
     assert "| lstm | ih | 95.0 | 50.0 > 80.0 (no) |" in made
     assert "| 1x4 | -2.0 +- 1.4 |" in made
+    assert "| dense, trained on | not run |" in made
     assert sparse_study_page.filled(made, tmp_path) == made
     empty = "<!-- table structures --> | gru | 99 | <!-- end -->"
     assert sparse_study_page.filled(empty, tmp_path).splitlines()[2] == "Not run yet."
+
+
+@pytest.mark.parametrize(("graphs", "told"), [(9, False), (10, True)])
+def test_few_graphs_tell_no_correlation(graphs, told, tmp_path):
+    pytest.importorskip("networkx")
+    for seed in range(graphs):
+        structure = Structure("watts_strogatz", 4, 0.5)
+        base = Base("reber", "gru", (10 + seed,), 1, 0.1, seed=seed, structure=structure)
+        line = Line(Run("graphs", base), Outcome(0.9 + seed / 200))
+        study.append(tmp_path / "graphs.jsonl", line)
+    own = sparse_study_page.strongest(sparse_study_page.lines(tmp_path, "graphs"))
+    assert ("nodes +1.00" in own) == told
+    assert ("fewer than 10" in own) != told
 
 
 def test_the_page_says_what_was_measured():

@@ -7,6 +7,7 @@ import pytest
 from tolerances import ENGINE_F32
 
 from edgelearn import engine, modelfile, workflow
+from edgelearn.buffers import Buffers
 from edgelearn.building import build
 from edgelearn.config import parse_recipe, to_tables
 from edgelearn.errors import ConfigError, UnknownName
@@ -58,7 +59,7 @@ def test_engine_interpreter_and_runtime_agree_for_20_steps(model, digits):
     by_interpreter = {state.input: state.init.copy() for state in graph.states}
     by_runtime = dict(by_interpreter)
     session = OnnxSession(to_bytes(graph))
-    buffers = engine.Buffers(network, 12)
+    buffers = Buffers(network, 12)
     for step in range(20):
         rows = np.arange(step * 12, (step + 1) * 12)
         feeds = {
@@ -90,7 +91,7 @@ def test_model_survives_its_file(model, digits, tmp_path):
 def test_each_block_sees_what_it_names(digits):
     layers = (dense("a"), dense("b", 6), dense("c", inputs=["b", "input", "a"]))
     network = workflow.new_model(recipe_of(*layers), digits).network
-    buffers = engine.Buffers(network, 5)
+    buffers = Buffers(network, 5)
     x, _ = buffers.load(digits.x_train, digits.y_train, np.arange(5))
     seen = engine.input_of(2, x, buffers)
 
@@ -114,7 +115,7 @@ def test_an_activation_lives_until_it_is_read_last(digits):
     layers = (dense("a"), dense("b"), dense("c", inputs=["a"]), dense("d", inputs=["b", "c"]))
     recipe = recipe_of(*layers, dense("e"), dense("f", inputs=["a", "e"]))
     network = build(recipe, (64,), digits.classes, None)
-    buffers = engine.Buffers(network, 3)
+    buffers = Buffers(network, 3)
     x, _ = buffers.load(digits.x_train, digits.y_train, np.arange(3))
     seen, first = engine.input_of(5, x, buffers), network.blocks[0].params
     np.testing.assert_allclose(seen[:, :8], np.tanh(x @ first["w"] + first["b"]), atol=ENGINE_F32)
