@@ -64,7 +64,7 @@ def target_of(path: Path, options: Options) -> Target:
             f"output {str(path)!r}",
             expected=f"a name that ends in {' or '.join(TARGETS)}",
             got=f"the suffix {path.suffix!r}",
-            fix=f"write {path.with_suffix(next(iter(TARGETS))).name!r}",
+            fix=f"write {(path.stem or 'model') + next(iter(TARGETS))!r}",
         )
     try:
         target: Target = importlib.import_module(TARGETS[suffix]).TARGET
