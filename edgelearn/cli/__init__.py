@@ -119,6 +119,14 @@ def run(args: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _way_out(ctx: click.Context | None, message: str, path: str) -> str:
+    """What to write instead; a file too many is mostly the model."""
+    options = [] if ctx is None else [name for p in ctx.command.params for name in p.opts]
+    if "extra argument" in message and "--model" in options:
+        return "name a model with --model FILE"
+    return f"see '{path} --help'"
+
+
 def _as_ours(error: click.ClickException | OSError | MemoryError) -> EdgelearnError:
     """What click and the system report, as one of our messages."""
     if isinstance(error, click.ClickException):
@@ -130,7 +138,7 @@ def _as_ours(error: click.ClickException | OSError | MemoryError) -> EdgelearnEr
             f"command {path!r}",
             expected="arguments as its --help shows them",
             got=(message[:1].lower() + message[1:]).removeprefix("got "),
-            fix=f"did you mean {close[0]!r}?" if close else f"see '{path} --help'",
+            fix=f"did you mean {close[0]!r}?" if close else _way_out(ctx, message, path),
         )
     if isinstance(error, MemoryError):
         return OverBudget(

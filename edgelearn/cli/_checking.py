@@ -22,7 +22,8 @@ from firmware_sim.devices import DeviceProfile, read_device
 
 UNPROVEN: Final = (
     "unproven: the budget lies between what is known least and what is known most, if that is\n"
-    "known; of a latency it is where [check] names a runtime that was measured on such cores"
+    "known; of a latency it is where [check] names a runtime that was measured on such cores,\n"
+    "with networks as large ('edgelearn simulate' calls others extrapolated)"
 )
 
 

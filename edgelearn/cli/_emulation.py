@@ -21,6 +21,7 @@ CALLS = 4
 NOTES = (
     f"Mean instructions of {CALLS} calls on an emulated core without an operating system; how many",
     "cycles they take depends on core and flash. Flash is code and constants, RAM static memory.",
+    "On cores that run Linux no instructions are counted.",
     f"Results are the interpreter's within {TOLERANCES['c', 'float32']:g}.",
 )
 

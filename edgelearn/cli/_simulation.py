@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +12,7 @@ import click
 
 from edgelearn.cli import _subject
 from edgelearn.cli._output import human_bytes, human_seconds, table
+from edgelearn.errors import OptionError
 from edgelearn.ir import Graph
 from edgelearn.passes.reorder import reorder
 from firmware_sim.calibration import Basis, require_runtime
@@ -36,6 +37,10 @@ BASIS_NOTES: Final[dict[Basis, str]] = {
     "bound": "a lower bound, not a prediction: float32 at the peak rates of the device (see\n"
     "  'edgelearn devices ID' for sources). Only float16 or Winograd's convolution can be faster.",
 }
+PRECISION_NOTE: Final = (
+    "--precision changes the time only: arena, RAM and flash are those of the file as it is. For\n"
+    "  the memory of integers, simulate what 'edgelearn export --int8 full' wrote."
+)
 ENERGY_NOTE: Final = (
     "Energy is the power of the whole device times the time: of the measured runs where it was\n"
     "measured, else of the device under full load."
@@ -61,11 +66,26 @@ def run(file: Path, devices: Sequence[str], phase: str | None, how: How) -> list
         require_runtime(how.runtime)
     subject = _subject.from_file(file)
     graphs = {phase: subject.graph(phase)} if phase else subject.graphs
+    if how.precision == "int8":
+        graphs = _without_training(graphs)
     return [
         _report(subject, name, graph, profile, how)
         for profile in profiles
         for name, graph in graphs.items()
     ]
+
+
+def _without_training(graphs: Mapping[str, Graph]) -> dict[str, Graph]:
+    """What there are integers for: a training step is not quantised."""
+    kept = {name: graph for name, graph in graphs.items() if name != "train"}
+    if not kept:
+        raise OptionError(
+            "option --precision",
+            expected="float32: a training step is not quantised",
+            got="int8",
+            fix="leave --precision out, or simulate inference",
+        )
+    return kept
 
 
 def _report(
@@ -84,13 +104,15 @@ def _report(
     )
 
 
-def show(title: str, reports: Sequence[SimReport]) -> None:
+def show(title: str, reports: Sequence[SimReport], how: How) -> None:
     """Print `reports`, one row each; the notes go to stderr."""
     table(title, [_row(report) for report in reports])
     found = {report.basis for report in reports}
     notes = [f"{basis}: {note}" for basis, note in BASIS_NOTES.items() if basis in found]
     if "extrapolated" in found and "bound" not in found:
         notes.append(f"bound: {BASIS_NOTES['bound']}")
+    if how.precision is not None:
+        notes.append(PRECISION_NOTE)
     click.echo("\n".join((*MEMORY_NOTES, *notes, ENERGY_NOTE)), err=True)
 
 
@@ -129,7 +151,7 @@ def _latency(report: SimReport) -> str:
     if report.basis == "bound":
         return f">= {low}" if report.bound_s else "unknown"
     if report.latency_high_s is None:
-        return f"~{middle}, >= {low}"
+        return f"~{middle}, >= {low}" if report.latency_low_s else f"~{middle}"
     return f"{middle} ({low} to {human_seconds(report.latency_high_s)})"
 
 

@@ -37,7 +37,7 @@ DEFAULT_DEVICES = ("rpi-zero-2w", "rpi-4b", "jetson-nano", "stm32h743")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "int8"]),
-    help="What the time is told for, if not for the file as it is; memory always is.",
+    help="What the time of inference is told for, if not for the file as it is; memory always is.",
 )
 @click.option("--phase", type=click.Choice(["infer", "train"]), help="Default: all in the file.")
 @click.option(
@@ -45,7 +45,7 @@ DEFAULT_DEVICES = ("rpi-zero-2w", "rpi-4b", "jetson-nano", "stm32h743")
     type=click.Choice(["analytic", "emulate"]),
     default="analytic",
     show_default=True,
-    help="Bounds from the device's data, or a run of the exported C on its emulated core.",
+    help="Estimates from measured runs of others, or the exported C on an emulated core.",
 )
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads.")
 @click.option(
@@ -91,7 +91,7 @@ def command(
     reports = _simulation.run(file, devices, phase, how)
 
     def show() -> None:
-        _simulation.show(str(file), reports)
+        _simulation.show(str(file), reports, how)
         if explain:
             _parts.show(reports)
 

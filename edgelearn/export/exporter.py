@@ -24,6 +24,9 @@ TARGETS = {
 }
 """The module that has the `Target`, by suffix; it is imported when it is asked for."""
 
+NEEDLESS = {(".onnx", "batch"): ": such a file takes any number of samples"}
+"""Why a target does without an option, by suffix and option."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -61,7 +64,7 @@ def target_of(path: Path, options: Options) -> Target:
             f"output {str(path)!r}",
             expected=f"a name that ends in {' or '.join(TARGETS)}",
             got=f"the suffix {path.suffix!r}",
-            fix=f"write {path.with_suffix(next(iter(TARGETS))).name!r}",
+            fix=f"write {(path.stem or 'model') + next(iter(TARGETS))!r}",
         )
     try:
         target: Target = importlib.import_module(TARGETS[suffix]).TARGET
@@ -78,7 +81,7 @@ def target_of(path: Path, options: Options) -> Target:
                 f"option --{name}",
                 expected=f"no such option for {suffix} files",
                 got=str(value),
-                fix=f"leave --{name} out",
+                fix=f"leave --{name} out{NEEDLESS.get((suffix, name), '')}",
             )
     return target
 

@@ -62,7 +62,7 @@ def _aligned(v: Values, name: str, order: Order) -> str:
     dims = v.shape(name)
     if len(dims) == len(order) and name not in v.constants:
         return v.read(name, order)
-    if order == tuple(range(len(order))):
+    if not dims or order == tuple(range(len(order))):
         return v.read(name)
     full = (1,) * (len(order) - len(dims)) + dims
     moved = tuple(full[axis] for axis in order)

@@ -21,14 +21,16 @@ TOLERANCES: dict[tuple[str, str], float] = {
     ("tflite", "float32"): 1e-5,
     ("c", "float32"): 1e-5,
     # onnxruntime and C make the numbers that int8 weights mean. TFLite kernels round what meets
-    # them too, to 8 bits (LiteRT 2.3: 9e-3 at most of a product alone); 127 steps are 8e-3 each.
+    # them too, to 8 bits: 9e-3 at most of a product alone (LiteRT 2.3), 5.4e-2 at most of the
+    # probabilities of a trained 64-128-10 (8 seeds), whose logits are large and lie close by.
     ("onnx", "int8 weights"): 1e-5,
-    ("tflite", "int8 weights"): 1.5e-2,
+    ("tflite", "int8 weights"): 1e-1,
     ("c", "int8 weights"): 1e-5,
     # Where the interpreter multiplies numbers that integers mean, runtimes multiply integers. A
-    # sum that falls between two of them may go either way: 256 steps are 4e-3 each.
+    # sum that falls between two of them may go either way: 256 steps are 4e-3 each. TFLite also
+    # rounds the scales of its products: 1.5e-2 at most of the same 8 networks.
     ("onnx", "int8"): 1.5e-2,
-    ("tflite", "int8"): 1.5e-2,
+    ("tflite", "int8"): 3e-2,
     ("c", "int8"): 1.5e-2,
 }
 """Largest error by format and precision: absolute, or relative to the largest value if over 1."""
@@ -57,7 +59,7 @@ class Parity:
             where,
             expected=f"what the Graph computes, within {tolerance:g}",
             got=f"{self.max_abs_error:.3g} in {self.value!r} on {runtime}; the file was not kept",
-            fix="export with another --opset, or report the model to us",
+            fix="export to another format, and report the model to us",
         )
 
 

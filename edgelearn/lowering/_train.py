@@ -38,7 +38,8 @@ def to_train_graph(network: Network, batch: int = 1) -> Graph:
     """
     network = network.whole()
     step = Step(network, f"{network.name}-train")
-    return reorder(fold(step.graph(emit_local_learning(step, network))), batch)
+    whole = step.graph(emit_local_learning(step, network))
+    return reorder(fold(whole, kept=step.frozen), batch)
 
 
 class Step:
@@ -57,6 +58,8 @@ class Step:
         Input and labels on the scale that is learned, learning rate, number of samples.
     params : list of dict of str to str
         Names of what each block computes with: states if it learns them, else constants.
+    frozen : set of str
+        Names of these constants: a model file has its parameters from here.
     """
 
     def __init__(self, network: Network, name: str) -> None:
@@ -68,12 +71,15 @@ class Step:
         self.lr = b.input("lr", ())
         self.samples = b.apply(BatchSize(), self.labels, name="samples")
         self.params: list[Names] = []
+        self.frozen: set[str] = set()
         self._moments: list[Names] = []
         for block in network.blocks:
             moving = block.params if block.follows else block.learned()
             made = {k: b.state(f"{block.name}.{k}", v) for k, v in moving.items()}
             frozen = {k: v for k, v in block.params.items() if k not in moving}
-            made |= {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()}
+            fixed = {k: b.constant(f"{block.name}.{k}", v) for k, v in frozen.items()}
+            self.frozen.update(fixed.values())
+            made |= fixed
             self.params.append(made)
             moments = block.moments.items()
             self._moments.append({k: b.state(f"{block.name}.{k}", v) for k, v in moments})

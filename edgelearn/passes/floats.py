@@ -114,7 +114,7 @@ def _reason(op: Op) -> str:
         case Unary() | Softmax():
             return "a curve"
         case Binary():
-            return "its operands have different scales"
+            return "its operands are numbers, or have different scales"
         case Reduce() | Pool2d():
             return "a sum, or the largest, of numbers"
         case Reshape() | Transpose() | Concat() | Slice() | Gather() | ApplyMask():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import numpy as np
@@ -10,16 +11,16 @@ from edgelearn.ir.graph import Graph, Node
 from edgelearn.ir.interp import evaluate
 
 
-def fold(graph: Graph) -> Graph:
+def fold(graph: Graph, kept: Collection[str] = ()) -> Graph:
     """`graph` with constants in the place of nodes that read constants only.
 
-    A value stays a node if it is larger than what it is made of, which would cost flash, or if it
-    leaves the Graph.
+    A value stays a node if it is larger than what it is made of, which would cost flash, if it
+    leaves the Graph, or if it reads a constant that is to be `kept`.
     """
     constants, nodes = dict(graph.constants), []
     leaving = {*graph.outputs, *(state.output for state in graph.states)}
     for node in graph.nodes:
-        known = constants.keys() >= set(node.inputs)
+        known = constants.keys() - kept >= set(node.inputs)
         if known and node.output not in leaving and not _grows(graph, node):
             value = evaluate(node.op, *(constants[name] for name in node.inputs))
             constants[node.output] = np.require(value, requirements=["C"])

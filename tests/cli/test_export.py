@@ -148,3 +148,14 @@ def test_exporting_never_loads_numba(model_path, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"numba", "llvmlite"} & set(done.stdout.split())
     assert done.stderr == ""
+
+
+def test_an_onnx_file_needs_no_batch(model_path, tmp_path, capsys):
+    out = tmp_path / "model.onnx"
+    assert run(["export", str(out), "--model", str(model_path), "--batch", "4"]) == 2
+    assert "takes any number of samples" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_name_of_a_file(model_path, capsys):
+    assert run(["export", ".", "--model", str(model_path)]) == 2
+    assert "write 'model.onnx'" in capsys.readouterr().err

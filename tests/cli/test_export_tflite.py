@@ -12,6 +12,7 @@ import pytest
 from edgelearn import modelfile, workflow
 from edgelearn.cli import run
 from edgelearn.config import parse_recipe
+from edgelearn.progress import Observer
 
 litert = pytest.importorskip(
     "ai_edge_litert.interpreter", reason="the extra tflite is not installed"
@@ -116,3 +117,17 @@ def test_a_wrong_file_is_not_kept(phase, model_path, tmp_path, capsys, monkeypat
     assert run([*arguments, "--phase", phase]) == 1
     assert "E1001" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["weights", "full"])
+def test_a_sure_model_in_int8_is_kept_and_still_right(kind, tmp_path, digits):
+    recipe = workflow.embedded_recipe(("train.seed=1",))  # all its epochs, so that logits are large
+    model, report = workflow.train(workflow.new_model(recipe, digits), digits, Observer())
+    whole, path = report.accuracy, tmp_path / "model.safetensors"
+    modelfile.save(path, model)
+    out = tmp_path / "small.tflite"
+    assert run(["export", str(out), "--model", str(path), "--int8", kind]) == 0
+    predict = litert.Interpreter(str(out)).get_signature_runner("serving_default")
+    x = digits.x_test.astype(np.float32)
+    chosen = [predict(x=row[None])["probabilities"].argmax() for row in x]
+    assert np.mean(np.array(chosen) == digits.y_test) == pytest.approx(whole, abs=0.01)

@@ -115,7 +115,7 @@ def test_unknown_options(ask, command):
         (["--foo"], ["--foo", "edgelearn --help"]),
         (["train", "--budge", "3"], ["did you mean '--budget'?"]),
         (["train", "a", "b", "c"], ["got unexpected extra arguments (b c)"]),
-        (["eval", "a"], ["got unexpected extra argument (a)"]),
+        (["eval", "a"], ["got unexpected extra argument (a)", "name a model with --model FILE"]),
         (["predict"], ["missing argument 'FILES...'", "edgelearn predict --help"]),
         (["explain"], ["missing argument 'CODE'"]),
         (["train", "--budget"], ["'--budget' requires an argument"]),

@@ -216,3 +216,14 @@ def test_repeated_time_steps_are_one_line(capsys, model_path, tmp_path, monkeypa
     names = [node["name"] for node in report["nodes"]]
     assert len(names) == len(set(names))
     assert len(names) > steps
+
+
+def test_int8_is_told_of_inference_only_and_changes_no_memory(capsys, model_path):
+    args = ["simulate", str(model_path), "--device", "rpi-4b", "--precision", "int8"]
+    assert cli.run(args) == 0
+    shown = capsys.readouterr()
+    assert "train" not in shown.out
+    assert ">= 0" not in shown.out, "no bound is known of integers"
+    assert "--precision changes the time only" in shown.err
+    assert cli.run([*args, "--phase", "train"]) == 2
+    assert "a training step is not quantised" in capsys.readouterr().err

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from tflite_lanes import assert_agrees, lanes
 
-from edgelearn.export.verify import TOLERANCES
 from edgelearn.ir import Builder, run
 from edgelearn.ir.ops import Concat, Conv2d, Dequantize, MatMul, Pool2d, Quantize, Reshape
 from edgelearn.ir.ops_quant import QuantParams
 
-ROUNDED = TOLERANCES["tflite", "int8"]
+ROUNDED = 1.5e-2  # of one product alone: a step of 8 bits, 8e-3, and what sums add
 EXACT = 1e-6
 CASES = {
     "product, a scale an output": ((64, 48), 1, MatMul(), (-1, 64), ROUNDED),

@@ -199,7 +199,7 @@ def test_batches_of_cifar10(root, packed):
         ("data_batch_1.bin", None, MissingFile, "data_batch_1.bin or"),
         ("test_batch.bin", b"", DataFileError, "0 bytes"),
         ("data_batch_1.bin", RECORDS[0][:-1], DataFileError, "3072 bytes"),
-        ("test_batch.bin", record(10, IMAGES[0]), DataValueError, "row 0.*from 0 to 9.*10"),
+        ("test_batch.bin", record(10, IMAGES[0]), DataValueError, "row 1.*from 0 to 9.*10"),
     ],
 )
 def test_mistakes_in_cifar10(root, name, content, error, words):
@@ -361,9 +361,9 @@ def test_vowels_are_padded_to_the_longest_of_both_parts(root):
         ({"len_test": None}, DataShapeError, "arrays len_test"),
         ({"x_train": np.zeros((4, 11, 9))}, DataShapeError, r"\[11, 9\]"),
         ({"x_test": np.zeros((4, 12, 30))}, DataShapeError, r"\[12, 30\]"),
-        ({"len_train": np.array([9, 9, 9, 30])}, DataValueError, "row 3.*30"),
-        ({"len_train": np.array([8, 9, 9, 9])}, DataValueError, r"row 0, feature \(7, 0\).*nan"),
-        ({"y_train": np.array([0, 1, 9, 0])}, DataValueError, "row 2.*from 0 to 8"),
+        ({"len_train": np.array([9, 9, 9, 30])}, DataValueError, "row 4.*30"),
+        ({"len_train": np.array([8, 9, 9, 9])}, DataValueError, r"row 1, feature \(8, 1\).*nan"),
+        ({"y_train": np.array([0, 1, 9, 0])}, DataValueError, "row 3.*from 0 to 8"),
     ],
 )
 def test_mistakes_in_vowels(root, changes, error, words):
@@ -397,11 +397,11 @@ def put(place, value):
     [
         (MASKED[:, :, 0], DataShapeError, "features"),
         (MASKED[:, :, -1:], DataShapeError, "features"),
-        (put((2, 3, 0), 0.1), DataValueError, "row 2.*1 such"),
-        (put((2, 4, -1), 1), DataValueError, "row 2"),
-        (put((1, 0, -1), 0), DataValueError, "row 1"),
-        (put((0, 2, -1), 0.5), DataValueError, "row 0"),
-        (put((1, 0), 0), DataValueError, "row 1"),
+        (put((2, 3, 0), 0.1), DataValueError, "row 3.*1 such"),
+        (put((2, 4, -1), 1), DataValueError, "row 3"),
+        (put((1, 0, -1), 0), DataValueError, "row 2"),
+        (put((0, 2, -1), 0.5), DataValueError, "row 1"),
+        (put((1, 0), 0), DataValueError, "row 2"),
     ],
 )
 def test_masks_that_are_none(x, error, words):
