@@ -69,8 +69,8 @@ def command(
 ) -> None:
     """Adapt a trained model to a few labelled samples of another domain.
 
-    With the guard, some samples are held out: what the last layer learned is kept only if it does
-    clearly better there than the model as it is, and what was asked for only if it beats both.
+    With the guard, some samples are held out: what was asked for is kept only if it does clearly
+    better there than the last layer alone.
 
     \b
     Example:
