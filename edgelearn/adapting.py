@@ -2,9 +2,8 @@
 
 A few labelled samples of the new domain teach some of the layers. Which ones pay is not known
 beforehand: the last layer alone is the safe choice, all layers gain most on geometric shifts and
-can lose much on others. So a part of the samples is held out. The last layer's change is kept only
-if it does clearly better there than the model as it was, and what was asked for only if it does
-clearly better than what is kept so far.
+can lose much on others. So a part of the samples is held out, and what was asked for is kept only
+if it does clearly better there than the last layer alone.
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ from edgelearn.trainer import fit
 FEWEST = 20
 """Labelled samples that a guard needs at least."""
 
-BEYOND_CHANCE = 1.645
-"""Standard errors of a paired difference that chance exceeds in one of twenty cases."""
 
 LOST = 1e30
 """The squared error of a regression that diverged: worse than any other."""
@@ -144,7 +141,7 @@ def adapt(
     faults = {"none": _faults(network, x[held], y[held])}
     for name, layers in {"last": last, config.layers: asked}.items():
         faults[name] = _trial(network, x, y, taught, held, layers, config, observer)
-    kept = _better(faults, "none", "last")
+    kept = _better(faults, "last", "none")
     if asked != last:
         kept = _better(faults, kept, config.layers)
     result = network
@@ -235,8 +232,8 @@ def _mark(network: Network, faults: Array, y: Array) -> float | None:
 def _better(faults: dict[str, Array], safe: str, bold: str) -> str:
     """`bold` if its faults are fewer than those of `safe` by more than chance explains.
 
-    In standard errors of the difference of paired samples: of classes, McNemar's test. A tie, or a
-    gain of two samples, is no reason to move layers.
+    One standard deviation of the difference of paired samples (of classes, McNemar's test): a tie
+    is no reason to move more layers.
     """
     gains = faults[safe].mean(axis=1) - faults[bold].mean(axis=1)
-    return bold if gains.sum() > BEYOND_CHANCE * np.sqrt((gains * gains).sum()) else safe
+    return bold if gains.sum() > np.sqrt((gains * gains).sum()) else safe

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgelearn import workflow
-from edgelearn.adapting import AdaptConfig, _better, adapt, chosen
+from edgelearn.adapting import AdaptConfig, adapt, chosen
 from edgelearn.errors import DataShapeError, OptionError
 from edgelearn.evaluation import evaluate
 from edgelearn.progress import Observer
@@ -84,36 +84,3 @@ def test_too_few_samples_for_a_guard(model, digits):
     with pytest.raises(DataShapeError, match="20 or more"):
         adapt(model.network, digits.x_train[:19], digits.y_train[:19], AdaptConfig())
     adapt(model.network, digits.x_train[:5], digits.y_train[:5], AdaptConfig(guard=False))
-
-
-def faults_of(wins, losses, samples=80):
-    """Faults of a trial on held-out samples, beside those of a model that is wrong on the first."""
-    before, after = np.zeros((samples, 1)), np.zeros((samples, 1))
-    before[:wins] = 1
-    after[wins : wins + losses] = 1
-    return {"none": before, "last": after}
-
-
-@pytest.mark.parametrize(
-    ("wins", "losses", "kept"),
-    [
-        (0, 0, "none"),
-        (1, 0, "none"),
-        (2, 0, "none"),
-        (5, 4, "none"),
-        (3, 0, "last"),
-        (9, 2, "last"),
-    ],
-)
-def test_a_gain_that_chance_explains_is_none(wins, losses, kept):
-    assert _better(faults_of(wins, losses), "none", "last") == kept
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_labels_that_say_nothing_change_nothing(model, digits, seed):
-    """Shuffled labels, of images the model gets wrong anyway: nothing to gain but by chance."""
-    x = mirrored(digits.x_train[:160])
-    y = np.random.default_rng(seed).permutation(digits.y_train[:160])
-    result, report = adapt(model.network, x, y, AdaptConfig(seed=seed))
-    assert report.kept == "none"
-    assert result is model.network
